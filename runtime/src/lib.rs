@@ -1,0 +1,1 @@
+//! Crate of quantir; see `docs/architecture.md`.

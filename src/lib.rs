@@ -1,0 +1,1 @@
+//! quantir: a quantization compiler.
