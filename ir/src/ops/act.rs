@@ -1,0 +1,67 @@
+//! The activation that an op applies to its result: `act=relu`, `act=clip(0.0,6.0)`, `act=hard_swish`.
+
+use crate::attr::{Attr, AttrValue, F32};
+
+/// An activation fused into an op.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Act {
+    /// None.
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, lo), hi)`.
+    Clip(F32, F32),
+    /// `x · min(max(x + 3, 0), 6) / 6`.
+    HardSwish,
+}
+
+impl Act {
+    /// The activation of one number.
+    #[inline]
+    pub fn apply(&self, x: f32) -> f32 {
+        match self {
+            Act::None => x,
+            Act::Relu => x.max(0.0),
+            Act::Clip(lo, hi) => x.max(lo.0).min(hi.0),
+            Act::HardSwish => hard_swish(x),
+        }
+    }
+
+    /// Lower and upper bound, if the activation is nothing but a clamp; infinite where open.
+    pub fn bounds(&self) -> Option<(f32, f32)> {
+        match self {
+            Act::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
+            Act::Relu => Some((0.0, f32::INFINITY)),
+            Act::Clip(lo, hi) => Some((lo.0, hi.0)),
+            Act::HardSwish => None,
+        }
+    }
+}
+
+/// `x · min(max(x + 3, 0), 6) / 6`, in this order of operations.
+#[inline]
+pub fn hard_swish(x: f32) -> f32 {
+    x * (x + 3.0).clamp(0.0, 6.0) / 6.0
+}
+
+impl Attr for Act {
+    fn to_value(&self) -> AttrValue {
+        match self {
+            Act::None => AttrValue::Word("none".into()),
+            Act::Relu => AttrValue::Word("relu".into()),
+            Act::Clip(lo, hi) => AttrValue::Call("clip".into(), vec![lo.to_value(), hi.to_value()]),
+            Act::HardSwish => AttrValue::Word("hard_swish".into()),
+        }
+    }
+    fn from_value(v: &AttrValue) -> Result<Self, String> {
+        match v {
+            AttrValue::Word(w) if w == "none" => Ok(Act::None),
+            AttrValue::Word(w) if w == "relu" => Ok(Act::Relu),
+            AttrValue::Word(w) if w == "hard_swish" => Ok(Act::HardSwish),
+            AttrValue::Call(f, args) if f == "clip" && args.len() == 2 => {
+                Ok(Act::Clip(F32::from_value(&args[0])?, F32::from_value(&args[1])?))
+            }
+            _ => Err("expected `none`, `relu`, `hard_swish` or `clip(min,max)`".into()),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `conv_transpose1d`, `conv_transpose2d`, `conv_transpose3d`.
+
+use crate::attr::Pads;
+use crate::attr::PerAxis;
+use crate::diag::Reason;
+use crate::ops::act::Act;
+use crate::ops::{Eval, Infer, OpDef};
+use crate::tensor::Tensor;
+use crate::types::Type;
+use crate::{attrs, operands};
+
+attrs! {
+    /// Transposed convolution: x `[N,C,*S]`, weight `[C,O/groups,*K]`, bias `[O]` (ONNX `ConvTranspose`).
+    pub struct ConvTranspose {
+        @hidden /// Number of spatial axes, 1 to 3; the name says it.
+        rank: u8 = 2;
+        /// See the op.
+        stride: PerAxis = PerAxis::all(1),
+        /// See the op.
+        pad: Pads = Pads::none(),
+        /// See the op.
+        out_pad: PerAxis = PerAxis::all(0),
+        /// See the op.
+        dilation: PerAxis = PerAxis::all(1),
+        /// See the op.
+        groups: u32 = 1,
+        /// See the op.
+        act: Act = Act::None,
+    }
+}
+operands! { ConvTranspose as ConvTransposeView { x: One, weight: One, bias: Maybe } }
+impl OpDef for ConvTranspose {
+    const NAMES: &'static [&'static str] = &["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"];
+    fn name(&self) -> &'static str {
+        Self::NAMES[(self.rank as usize).clamp(1, 3) - 1]
+    }
+    fn named(mut self, name: &str) -> Self {
+        self.rank = Self::NAMES
+            .iter()
+            .position(|n| *n == name)
+            .map_or(2, |i| i as u8 + 1);
+        self
+    }
+    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
+        pending!()
+    }
+    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        pending!()
+    }
+}

@@ -1,0 +1,58 @@
+//! `qmean`, `qavg_pool`.
+
+use crate::attr::Pads;
+use crate::attr::PerAxis;
+use crate::diag::Reason;
+use crate::graph::Phase;
+use crate::ops::{Eval, Infer, OpDef};
+use crate::tensor::Tensor;
+use crate::types::Type;
+use crate::{attrs, operands};
+
+attrs! {
+    /// Mean over axes of quantized x: exact i32 sum, then requantized to the declared type.
+    pub struct Qmean {
+        /// See the op.
+        axes: Vec<u32>,
+        /// See the op.
+        keep: bool = false,
+    }
+}
+operands! { Qmean as QmeanView { x: One } }
+impl OpDef for Qmean {
+    const NAMES: &'static [&'static str] = &["qmean"];
+    const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
+    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
+        pending!()
+    }
+    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        pending!()
+    }
+}
+
+attrs! {
+    /// Mean of each window of quantized x: exact i32 sum, then requantized to the declared type.
+    pub struct QavgPool {
+        /// See the op.
+        kernel: PerAxis,
+        /// See the op.
+        stride: PerAxis = PerAxis::all(1),
+        /// See the op.
+        pad: Pads = Pads::none(),
+        /// See the op.
+        ceil: bool = false,
+        /// See the op.
+        count_pad: bool = false,
+    }
+}
+operands! { QavgPool as QavgPoolView { x: One } }
+impl OpDef for QavgPool {
+    const NAMES: &'static [&'static str] = &["qavg_pool"];
+    const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
+    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
+        pending!()
+    }
+    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        pending!()
+    }
+}
