@@ -1,1 +1,4 @@
 //! Crate of quantir; see `docs/architecture.md`.
+
+pub mod isa;
+pub mod kernels;

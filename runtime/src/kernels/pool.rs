@@ -1,0 +1,237 @@
+//! Maximum and average pooling of `u8` images.
+
+use std::ops::Range;
+
+use super::epilogue::OutputRange;
+use super::round::{Store, for_each_isa};
+use crate::isa::Isa;
+
+/// Windows over one image `[depth][height][width][channels]`, axes in that order.
+///
+/// Windows are clipped to the image, so that padding never takes part in a maximum or a sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolGeometry {
+    /// Channels of input and output.
+    pub channels: usize,
+    /// Input extent.
+    pub input: [usize; 3],
+    /// Output extent; the caller decides between rounding down and up.
+    pub output: [usize; 3],
+    /// Window extent.
+    pub kernel: [usize; 3],
+    /// Step between windows.
+    pub stride: [usize; 3],
+    /// Step between the elements of a window.
+    pub dilation: [usize; 3],
+    /// Padding in front of each axis.
+    pub pad_begin: [usize; 3],
+    /// Padding behind each axis.
+    pub pad_end: [usize; 3],
+}
+
+impl PoolGeometry {
+    /// One window that covers the whole image.
+    pub fn global(channels: usize, input: [usize; 3]) -> PoolGeometry {
+        PoolGeometry {
+            channels,
+            input,
+            output: [1; 3],
+            kernel: input,
+            stride: [1; 3],
+            dilation: [1; 3],
+            pad_begin: [0; 3],
+            pad_end: [0; 3],
+        }
+    }
+
+    /// Output rows of one image, which are what work is split into: depth times height.
+    pub fn rows(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Bytes of an output row.
+    pub fn row_len(&self) -> usize {
+        self.output[2] * self.channels
+    }
+
+    /// Bytes of one input image.
+    pub fn input_len(&self) -> usize {
+        self.input.iter().product::<usize>() * self.channels
+    }
+
+    /// Start of the window and the elements of it along `axis` that lie inside the image.
+    fn window(&self, axis: usize, output: usize) -> Taps {
+        let begin = output * self.stride[axis];
+        let step = self.dilation[axis];
+        let first = self.pad_begin[axis].saturating_sub(begin).div_ceil(step);
+        let room = (self.input[axis] + self.pad_begin[axis]).saturating_sub(begin);
+        let last = room.div_ceil(step).min(self.kernel[axis]);
+        Taps {
+            start: (begin + first * step).wrapping_sub(self.pad_begin[axis]),
+            count: last.saturating_sub(first),
+            step,
+        }
+    }
+
+    /// Elements of the window along `axis` that lie inside the padded image.
+    fn padded_count(&self, axis: usize, output: usize) -> usize {
+        let begin = output * self.stride[axis];
+        let padded = self.input[axis] + self.pad_begin[axis] + self.pad_end[axis];
+        padded
+            .saturating_sub(begin)
+            .div_ceil(self.dilation[axis])
+            .min(self.kernel[axis])
+    }
+
+    fn check(&self, x: &[u8], out: &[u8], rows: &Range<usize>) {
+        assert!(x.len() >= self.input_len(), "image has {} bytes", x.len());
+        assert!(
+            rows.end <= self.rows(),
+            "rows end at {} of {}",
+            rows.end,
+            self.rows()
+        );
+        assert!(
+            out.len() >= rows.len() * self.row_len(),
+            "output has {} bytes",
+            out.len()
+        );
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Taps {
+    start: usize,
+    count: usize,
+    step: usize,
+}
+
+/// Calls `$visit` with the slice of the channels `$block` of every tap of the window of output
+/// `$row`, `$column`. A macro because closures are not compiled for the features of a caller.
+macro_rules! for_each_tap {
+    ($geometry:expr, $x:expr, $row:expr, $column:expr, $block:expr, |$taps:ident| $visit:expr) => {{
+        let (geometry, height) = ($geometry, $geometry.output[1]);
+        let d = geometry.window(0, $row / height);
+        let h = geometry.window(1, $row % height);
+        let w = geometry.window(2, $column);
+        for i in 0..d.count {
+            for j in 0..h.count {
+                let line = (d.start + i * d.step) * geometry.input[1] + h.start + j * h.step;
+                for k in 0..w.count {
+                    let pixel = line * geometry.input[2] + w.start + k * w.step;
+                    let $taps = &$x[pixel * geometry.channels..][..geometry.channels][$block];
+                    $visit
+                }
+            }
+        }
+    }};
+}
+
+/// Maximum pooling of the output rows `rows` into `out`, which holds those rows only.
+///
+/// A window without a single element inside the image gives 0.
+///
+/// # Panics
+///
+/// If a slice is shorter than the geometry and the range ask.
+pub fn max_pool(isa: Isa, geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
+    geometry.check(x, out, &rows);
+    if geometry.channels > 0 {
+        max_rows(isa, geometry, x, out, rows);
+    }
+}
+
+for_each_isa! {
+    fn max_rows(geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
+        let width = geometry.output[2];
+        for (index, pixel) in out.chunks_exact_mut(geometry.channels).take(rows.len() * width).enumerate() {
+            let (row, column) = (rows.start + index / width, index % width);
+            let mut first = true;
+            for_each_tap!(geometry, x, row, column, .., |taps| {
+                if first {
+                    pixel.copy_from_slice(taps);
+                    first = false;
+                } else {
+                    for (out, &x) in pixel.iter_mut().zip(taps) {
+                        *out = (*out).max(x);
+                    }
+                }
+            });
+            if first {
+                pixel.fill(0);
+            }
+        }
+    }
+}
+
+/// A quantized average over windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Average {
+    /// Zero point of the `u8` input.
+    pub x_zero: i32,
+    /// Scale of the input.
+    pub x_scale: f32,
+    /// Scale of the output.
+    pub y_scale: f32,
+    /// Whether padding counts as elements of value zero.
+    pub count_padding: bool,
+    /// Where results are stored.
+    pub out: OutputRange,
+}
+
+impl Average {
+    /// Averages the output rows `rows` into `out`, which holds those rows only:
+    /// `Σ (x − z_x)` in `i32`, times `s_x / (s_y · count)` computed in `f64` and rounded once,
+    /// then clamp, round to even and add the zero point.
+    ///
+    /// # Panics
+    ///
+    /// If a slice is shorter than the geometry and the range ask.
+    pub fn run(&self, isa: Isa, geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
+        geometry.check(x, out, &rows);
+        if geometry.channels > 0 {
+            average_rows(isa, self, Store::new(&self.out), geometry, x, out, rows);
+        }
+    }
+}
+
+/// Channels whose sums are on the stack at a time.
+const BLOCK: usize = 128;
+
+for_each_isa! {
+    fn average_rows(
+        average: &Average,
+        store: Store,
+        geometry: &PoolGeometry,
+        x: &[u8],
+        out: &mut [u8],
+        rows: Range<usize>,
+    ) {
+        let (width, channels) = (geometry.output[2], geometry.channels);
+        for (index, pixel) in out.chunks_exact_mut(channels).take(rows.len() * width).enumerate() {
+            let (row, column) = (rows.start + index / width, index % width);
+            let at = [row / geometry.output[1], row % geometry.output[1], column];
+            let inside: usize = (0..3).map(|axis| geometry.window(axis, at[axis]).count).product();
+            let count = if average.count_padding {
+                (0..3).map(|axis| geometry.padded_count(axis, at[axis])).product()
+            } else {
+                inside
+            };
+            let divisor = f64::from(average.y_scale) * count.max(1) as f64;
+            let mult = (f64::from(average.x_scale) / divisor) as f32;
+            let offset = average.x_zero.wrapping_mul(inside as i32);
+            for first in (0..channels).step_by(BLOCK) {
+                let block = first..(first + BLOCK).min(channels);
+                let mut sums = [0i32; BLOCK];
+                for_each_tap!(geometry, x, row, column, block.clone(), |taps| {
+                    for (sum, &x) in sums.iter_mut().zip(taps) {
+                        *sum += i32::from(x);
+                    }
+                });
+                for (out, &sum) in pixel[block].iter_mut().zip(&sums) {
+                    *out = store.apply(sum.wrapping_sub(offset) as f32 * mult);
+                }
+            }
+        }
+    }
+}
