@@ -65,11 +65,7 @@ pub enum Error {
 impl Error {
     /// An [`Error::Invalid`] from its parts.
     pub fn invalid(place: impl Into<String>, reason: impl Into<String>, help: impl Into<String>) -> Error {
-        Error::Invalid {
-            place: place.into(),
-            reason: reason.into(),
-            help: help.into(),
-        }
+        Error::Invalid { place: place.into(), reason: reason.into(), help: help.into() }
     }
 }
 
@@ -99,18 +95,9 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes: usize = self.0.iter().map(|u| u.count).sum();
         let kinds = self.0.len();
-        write!(
-            f,
-            "{nodes} node{} of {kinds} kind{} cannot be imported",
-            plural(nodes),
-            plural(kinds)
-        )?;
+        write!(f, "{nodes} node{} of {kinds} kind{} cannot be imported", plural(nodes), plural(kinds))?;
         for u in self.0.iter().take(ROWS) {
-            let domain = if u.domain.is_empty() {
-                String::new()
-            } else {
-                format!("{}.", u.domain)
-            };
+            let domain = if u.domain.is_empty() { String::new() } else { format!("{}.", u.domain) };
             write!(
                 f,
                 "\n  {:>5} × `{domain}{}`: {}; first at {}",
@@ -126,10 +113,7 @@ impl fmt::Display for Report<'_> {
         if kinds > ROWS {
             write!(f, "\n  … and {} more kinds", kinds - ROWS)?;
         }
-        write!(
-            f,
-            "\nhelp: rewrite these parts of the model before export, or run them outside of quantir"
-        )
+        write!(f, "\nhelp: rewrite these parts of the model before export, or run them outside of quantir")
     }
 }
 
@@ -174,14 +158,8 @@ mod tests {
     #[test]
     fn report_counts_nodes_and_names_the_first_place() {
         let text = Error::Unsupported(vec![row("If", 12), row("Loop", 1)]).to_string();
-        assert!(
-            text.starts_with("13 nodes of 2 kinds cannot be imported"),
-            "{text}"
-        );
-        assert!(
-            text.contains("12 × `If`: no such op; first at `/a/b` in module `a`"),
-            "{text}"
-        );
+        assert!(text.starts_with("13 nodes of 2 kinds cannot be imported"), "{text}");
+        assert!(text.contains("12 × `If`: no such op; first at `/a/b` in module `a`"), "{text}");
     }
 
     #[test]

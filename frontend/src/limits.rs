@@ -45,10 +45,7 @@ pub struct Budget {
 impl Budget {
     /// The full budget of `limits`.
     pub fn new(limits: &Limits) -> Budget {
-        Budget {
-            left: limits.constant_bytes,
-            limit: limits.constant_bytes,
-        }
+        Budget { left: limits.constant_bytes, limit: limits.constant_bytes }
     }
 
     /// Takes `bytes` for `what`, or says that they are too many.
@@ -74,10 +71,7 @@ mod tests {
 
     #[test]
     fn budget_refuses_what_it_does_not_have() {
-        let mut budget = Budget::new(&Limits {
-            constant_bytes: 10,
-            ..Limits::default()
-        });
+        let mut budget = Budget::new(&Limits { constant_bytes: 10, ..Limits::default() });
         assert!(budget.charge(6, "a").is_ok());
         let text = budget.charge(6, "`b`").unwrap_err().to_string();
         assert!(text.contains("found 12, the limit is 10"), "{text}");

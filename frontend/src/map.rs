@@ -10,16 +10,10 @@ use crate::Error;
 
 /// The content of the file at `path`, as a view of the page cache.
 pub fn map_path(path: &Path) -> Result<Bytes, Error> {
-    let io = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| Error::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(io)?;
     if !file.metadata().map_err(io)?.is_file() {
-        return Err(io(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is no regular file",
-        )));
+        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")));
     }
     map(&file).map_err(io)
 }

@@ -173,11 +173,7 @@ impl PerAxis {
     }
     /// The number of axis `i`.
     pub fn at(&self, i: usize) -> usize {
-        (if self.0.len() == 1 {
-            self.0[0]
-        } else {
-            self.0.get(i).copied().unwrap_or(1)
-        }) as usize
+        (if self.0.len() == 1 { self.0[0] } else { self.0.get(i).copied().unwrap_or(1) }) as usize
     }
     /// The numbers of `rank` axes.
     pub fn get(&self, rank: usize) -> Vec<usize> {
@@ -192,10 +188,7 @@ impl PerAxis {
         if self.0.len() == 1 || self.0.len() == rank {
             Ok(())
         } else {
-            Err(Reason::new(format!(
-                "`{what}` has {} entries for {rank} spatial axes",
-                self.0.len()
-            )))
+            Err(Reason::new(format!("`{what}` has {} entries for {rank} spatial axes", self.0.len())))
         }
     }
 }
@@ -208,9 +201,9 @@ impl Attr for PerAxis {
     }
     fn from_value(v: &AttrValue) -> Result<Self, String> {
         match v {
-            AttrValue::List(l) if !l.is_empty() => Ok(PerAxis::of(
-                &l.iter().map(u32::from_value).collect::<Result<Vec<_>, _>>()?,
-            )),
+            AttrValue::List(l) if !l.is_empty() => {
+                Ok(PerAxis::of(&l.iter().map(u32::from_value).collect::<Result<Vec<_>, _>>()?))
+            }
             _ => u32::from_value(v).map(PerAxis::all),
         }
     }
@@ -235,11 +228,7 @@ impl Pads {
     }
     /// `(before, after)` of axis `i`.
     pub fn at(&self, i: usize) -> (usize, usize) {
-        let (b, e) = if self.0.len() == 1 {
-            self.0[0]
-        } else {
-            self.0.get(i).copied().unwrap_or((0, 0))
-        };
+        let (b, e) = if self.0.len() == 1 { self.0[0] } else { self.0.get(i).copied().unwrap_or((0, 0)) };
         (b as usize, e as usize)
     }
     /// `(before, after)` of `rank` axes.
@@ -255,10 +244,7 @@ impl Pads {
         if self.0.len() == 1 || self.0.len() == rank {
             Ok(())
         } else {
-            Err(Reason::new(format!(
-                "`pad` has {} entries for {rank} spatial axes",
-                self.0.len()
-            )))
+            Err(Reason::new(format!("`pad` has {} entries for {rank} spatial axes", self.0.len())))
         }
     }
 }
@@ -284,11 +270,7 @@ impl Attr for Pads {
                 _ => u32::from_value(x).map(|n| (n, n))?,
             });
         }
-        if all.is_empty() {
-            Err("expected one entry for each axis".into())
-        } else {
-            Ok(Pads::of(&all))
-        }
+        if all.is_empty() { Err("expected one entry for each axis".into()) } else { Ok(Pads::of(&all)) }
     }
 }
 
@@ -333,9 +315,7 @@ pub fn take<T: Attr>(list: &mut AttrList, name: &str) -> Result<Option<T>, Reaso
         None => Ok(None),
         Some(i) => {
             let (_, v) = list.remove(i);
-            T::from_value(&v)
-                .map(Some)
-                .map_err(|e| Reason::new(format!("attribute `{name}={v}`: {e}")))
+            T::from_value(&v).map(Some).map_err(|e| Reason::new(format!("attribute `{name}={v}`: {e}")))
         }
     }
 }
@@ -426,6 +406,7 @@ macro_rules! operands {
     ($op:ident as $view:ident { $($(#[$fdoc:meta])* $field:ident : $kind:ident),* $(,)? }) => {
         #[doc = concat!("A node that is a [`", stringify!($op), "`], with its operands by name.")]
         #[derive(Clone, Debug)]
+        #[allow(missing_docs)]
         pub struct $view<'g> {
             /// The node.
             pub id: $crate::NodeId,

@@ -65,11 +65,7 @@ impl Diag {
     }
     /// Adds a marked stretch of the text.
     pub fn label(mut self, range: std::ops::Range<usize>, text: impl Into<String>) -> Diag {
-        self.labels.push(Label {
-            start: range.start,
-            end: range.end,
-            text: text.into(),
-        });
+        self.labels.push(Label { start: range.start, end: range.end, text: text.into() });
         self
     }
     /// Adds a fact.
@@ -129,10 +125,7 @@ pub struct Reason {
 impl Reason {
     /// A reason without advice.
     pub fn new(message: impl Into<String>) -> Reason {
-        Reason {
-            message: message.into(),
-            help: None,
-        }
+        Reason { message: message.into(), help: None }
     }
     /// Adds advice.
     pub fn help(mut self, text: impl Into<String>) -> Reason {
@@ -141,10 +134,7 @@ impl Reason {
     }
     /// The diagnostic of kind `code` that states this reason.
     pub fn diag(self, code: &'static str) -> Diag {
-        Diag {
-            help: self.help,
-            ..Diag::error(code, self.message)
-        }
+        Diag { help: self.help, ..Diag::error(code, self.message) }
     }
 }
 
@@ -168,12 +158,7 @@ impl std::error::Error for Reason {}
 /// The entry of `known` that is nearest to `word` in edit distance, if it is near enough to be meant.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|k| (edit_distance(word, k), k))
-        .filter(|(d, _)| *d <= limit)
-        .min()
-        .map(|(_, k)| k)
+    known.into_iter().map(|k| (edit_distance(word, k), k)).filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
 }
 
 /// Levenshtein's distance over characters.
@@ -198,10 +183,7 @@ mod tests {
 
     #[test]
     fn nearest_word_is_suggested_only_if_near() {
-        assert_eq!(
-            did_you_mean("conv2", ["conv1d", "conv2d", "relu"]),
-            Some("conv2d")
-        );
+        assert_eq!(did_you_mean("conv2", ["conv1d", "conv2d", "relu"]), Some("conv2d"));
         assert_eq!(did_you_mean("xyzzy", ["conv1d", "relu"]), None);
     }
 }

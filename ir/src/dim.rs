@@ -215,7 +215,7 @@ impl Dim {
     }
 
     /// The larger of both.
-    pub fn max(&self, other: &Dim) -> Dim {
+    pub fn larger(&self, other: &Dim) -> Dim {
         match (self, other) {
             (Dim::Lit(a), Dim::Lit(b)) => Dim::Lit(*a.max(b)),
             _ if self == other => self.clone(),
@@ -223,7 +223,7 @@ impl Dim {
         }
     }
     /// The smaller of both.
-    pub fn min(&self, other: &Dim) -> Dim {
+    pub fn smaller(&self, other: &Dim) -> Dim {
         match (self, other) {
             (Dim::Lit(a), Dim::Lit(b)) => Dim::Lit(*a.min(b)),
             _ if self == other => self.clone(),
@@ -247,11 +247,7 @@ impl Dim {
             (Dim::Lit(_), _) => Some(self.clone()),
             (_, Dim::Lit(_)) => Some(other.clone()),
             _ => {
-                let (a, b) = if self <= other {
-                    (self, other)
-                } else {
-                    (other, self)
-                };
+                let (a, b) = if self <= other { (self, other) } else { (other, self) };
                 Some(Dim::atom(Atom::Broadcast(a.clone(), b.clone())))
             }
         }
@@ -267,9 +263,7 @@ impl Dim {
         for (mono, c) in &p.0 {
             let mut product = *c;
             for a in mono {
-                product = product
-                    .checked_mul(a.eval(binding)?)
-                    .ok_or_else(|| overflow(self))?;
+                product = product.checked_mul(a.eval(binding)?).ok_or_else(|| overflow(self))?;
             }
             sum = sum.checked_add(product).ok_or_else(|| overflow(self))?;
         }
@@ -284,12 +278,11 @@ impl Dim {
                 let factor = match a {
                     Atom::Sym(s) => f(s).unwrap_or_else(|| Dim::sym(s)),
                     Atom::Div(x, c) => x.substitute(f).div_floor(*c),
-                    Atom::Max(x, y) => x.substitute(f).max(&y.substitute(f)),
-                    Atom::Min(x, y) => x.substitute(f).min(&y.substitute(f)),
+                    Atom::Max(x, y) => x.substitute(f).larger(&y.substitute(f)),
+                    Atom::Min(x, y) => x.substitute(f).smaller(&y.substitute(f)),
                     Atom::Broadcast(x, y) => {
                         let (x, y) = (x.substitute(f), y.substitute(f));
-                        x.broadcast(&y)
-                            .unwrap_or_else(|| Dim::atom(Atom::Broadcast(x, y)))
+                        x.broadcast(&y).unwrap_or_else(|| Dim::atom(Atom::Broadcast(x, y)))
                     }
                 };
                 x.mul(&factor)
@@ -430,16 +423,9 @@ impl fmt::Debug for Atom {
 impl std::str::FromStr for Dim {
     type Err = String;
     fn from_str(s: &str) -> Result<Dim, String> {
-        let mut p = DimParser {
-            rest: s.trim_start(),
-            depth: 0,
-        };
+        let mut p = DimParser { rest: s.trim_start(), depth: 0 };
         let d = p.sum()?;
-        if p.rest.is_empty() {
-            Ok(d)
-        } else {
-            Err(format!("`{}` is left over in dimension `{s}`", p.rest))
-        }
+        if p.rest.is_empty() { Ok(d) } else { Err(format!("`{}` is left over in dimension `{s}`", p.rest)) }
     }
 }
 
@@ -464,11 +450,7 @@ impl DimParser<'_> {
         if self.depth > 64 {
             return Err("dimension expression is nested too deeply (limit 64)".into());
         }
-        let mut d = if self.eat('-') {
-            self.product()?.mul_lit(-1)
-        } else {
-            self.product()?
-        };
+        let mut d = if self.eat('-') { self.product()?.mul_lit(-1) } else { self.product()? };
         loop {
             if self.eat('+') {
                 d = d.add(&self.product()?);
@@ -498,11 +480,7 @@ impl DimParser<'_> {
     fn factor(&mut self) -> Result<Dim, String> {
         if self.eat('(') {
             let d = self.sum()?;
-            return if self.eat(')') {
-                Ok(d)
-            } else {
-                Err("expected `)` in a dimension".into())
-            };
+            return if self.eat(')') { Ok(d) } else { Err("expected `)` in a dimension".into()) };
         }
         let end = self
             .rest
@@ -514,10 +492,7 @@ impl DimParser<'_> {
             return Err("expected a number or a symbol in a dimension".into());
         }
         if word.starts_with(|c: char| c.is_ascii_digit()) {
-            return word
-                .parse()
-                .map(Dim::Lit)
-                .map_err(|_| format!("`{word}` is no dimension"));
+            return word.parse().map(Dim::Lit).map_err(|_| format!("`{word}` is no dimension"));
         }
         if !self.eat('(') {
             return Ok(Dim::sym(word));
@@ -531,14 +506,10 @@ impl DimParser<'_> {
             return Err("expected `)` in a dimension".into());
         }
         match word {
-            "max" => Ok(a.max(&b)),
-            "min" => Ok(a.min(&b)),
-            "bcast" => a
-                .broadcast(&b)
-                .ok_or_else(|| format!("{a} and {b} do not broadcast")),
-            _ => Err(format!(
-                "unknown function `{word}` in a dimension; known are `max`, `min`, `bcast`"
-            )),
+            "max" => Ok(a.larger(&b)),
+            "min" => Ok(a.smaller(&b)),
+            "bcast" => a.broadcast(&b).ok_or_else(|| format!("{a} and {b} do not broadcast")),
+            _ => Err(format!("unknown function `{word}` in a dimension; known are `max`, `min`, `bcast`")),
         }
     }
 }
@@ -556,10 +527,7 @@ mod tests {
         let once = h.add_lit(-1).div_floor(2).add_lit(1);
         let twice = once.add_lit(-1).div_floor(2).add_lit(1);
         assert_eq!(twice, h.add_lit(-1).div_floor(4).add_lit(1));
-        assert_eq!(
-            Dim::sym("N").mul(&h).mul_lit(6).div_exact(&h.mul_lit(3)),
-            Some(Dim::sym("N").mul_lit(2))
-        );
+        assert_eq!(Dim::sym("N").mul(&h).mul_lit(6).div_exact(&h.mul_lit(3)), Some(Dim::sym("N").mul_lit(2)));
     }
 
     #[test]
@@ -570,7 +538,7 @@ mod tests {
             h.add_lit(-1).div_floor(2).add_lit(1),
             h.div_floor(2).mul_lit(2),
             h.div_floor(2).mul(&w.div_floor(2)).mul_lit(-3).add_lit(5),
-            h.max(&w.min(&Dim::lit(3))),
+            h.larger(&w.smaller(&Dim::lit(3))),
             h.broadcast(&w).unwrap().add_lit(2),
             Dim::lit(-4),
         ];

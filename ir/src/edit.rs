@@ -57,14 +57,7 @@ impl Graph {
     /// Starts an edit whose new nodes are inserted before `at` and inherit its location.
     pub fn edit(&self, at: NodeId) -> Editor<'_> {
         let loc = self.node(at).loc.clone();
-        Editor {
-            g: self,
-            at: Some(at),
-            loc,
-            new: Vec::new(),
-            values: Vec::new(),
-            replace: Vec::new(),
-        }
+        Editor { g: self, at: Some(at), loc, new: Vec::new(), values: Vec::new(), replace: Vec::new() }
     }
 
     /// Starts an edit whose new nodes are appended at the end.
@@ -143,14 +136,7 @@ impl<'g> Editor<'g> {
     /// Adds a constant under a bare name.
     pub fn constant(&mut self, t: Tensor, name: &str) -> ValueId {
         let ty = t.ty();
-        self.add(
-            Op::Const(Const {
-                data: ConstData::from(t),
-            }),
-            Operands::new(),
-            vec![ty],
-            name,
-        )[0]
+        self.add(Op::Const(Const { data: ConstData::from(t) }), Operands::new(), vec![ty], name)[0]
     }
 
     fn add(&mut self, op: Op, ins: Operands, types: Vec<Type>, name: &str) -> SmallVec<[ValueId; 1]> {
@@ -163,13 +149,7 @@ impl<'g> Editor<'g> {
             })
             .collect();
         let names = (0..types.len()).map(|i| result_name(name, i)).collect();
-        self.new.push(NewNode {
-            op,
-            ins,
-            types,
-            names,
-            loc: self.loc.clone(),
-        });
+        self.new.push(NewNode { op, ins, types, names, loc: self.loc.clone() });
         outs
     }
 
@@ -197,12 +177,7 @@ impl<'g> Editor<'g> {
     /// The edit.
     pub fn finish(self) -> Edit {
         let base = (self.g.value_bound(), self.g.node_bound());
-        Edit {
-            at: self.at,
-            base,
-            new: self.new,
-            replace: self.replace,
-        }
+        Edit { at: self.at, base, new: self.new, replace: self.replace }
     }
 }
 
@@ -240,11 +215,8 @@ impl Graph {
                 None => self.ty(*new),
             };
             if to != self.ty(*old) {
-                let message = format!(
-                    "`%{}` of type {} would be replaced by {to}",
-                    self.name_of(*old),
-                    self.ty(*old)
-                );
+                let message =
+                    format!("`%{}` of type {} would be replaced by {to}", self.name_of(*old), self.ty(*old));
                 let mut d = Diag::error("edit", message);
                 if let Some(n) = self.def_node(*old) {
                     d = d.at(&self.node(n).loc);
@@ -258,8 +230,7 @@ impl Graph {
         let mut done = Applied::default();
         let last = edit.base.1 + edit.new.len();
         for n in edit.new {
-            done.new
-                .push(self.insert(n.op, n.ins, n.types, n.names, n.loc, edit.at).0);
+            done.new.push(self.insert(n.op, n.ins, n.types, n.names, n.loc, edit.at).0);
         }
         let mut dead = Vec::new();
         for (old, new, only) in edit.replace {
@@ -310,11 +281,7 @@ impl Graph {
             }
         }
         self.values[old].as_mut().expect("a live value").uses = kept;
-        self.values[new]
-            .as_mut()
-            .expect("a live value")
-            .uses
-            .extend(moved);
+        self.values[new].as_mut().expect("a live value").uses.extend(moved);
     }
 
     /// Removes those of `candidates` whose results nobody uses, then what only they used, and so on.

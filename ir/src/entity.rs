@@ -57,10 +57,7 @@ pub struct Arena<K, T> {
 impl<K: Entity, T> Arena<K, T> {
     /// An empty arena.
     pub fn new() -> Self {
-        Arena {
-            items: Vec::new(),
-            key: PhantomData,
-        }
+        Arena { items: Vec::new(), key: PhantomData }
     }
     /// Adds `item` and returns its id.
     pub fn push(&mut self, item: T) -> K {
@@ -112,10 +109,7 @@ pub struct Unique<K, T> {
 impl<K: Entity, T: Eq + std::hash::Hash> Unique<K, T> {
     /// An empty interner.
     pub fn new() -> Self {
-        Unique {
-            items: indexmap::IndexSet::new(),
-            key: PhantomData,
-        }
+        Unique { items: indexmap::IndexSet::new(), key: PhantomData }
     }
     /// The id of `item`, which is added if it is new.
     pub fn intern(&mut self, item: T) -> K {
@@ -150,11 +144,7 @@ pub struct SideTable<K, T> {
 impl<K: Entity, T: Clone> SideTable<K, T> {
     /// A table in which each id maps to `default`.
     pub fn new(default: T) -> Self {
-        SideTable {
-            items: Vec::new(),
-            default,
-            key: PhantomData,
-        }
+        SideTable { items: Vec::new(), default, key: PhantomData }
     }
 }
 impl<K: Entity, T: Clone> Index<K> for SideTable<K, T> {
@@ -181,9 +171,7 @@ pub struct IdSet<K> {
 impl<K: Entity> IdSet<K> {
     /// The empty set.
     pub fn new() -> Self {
-        IdSet {
-            table: SideTable::new(false),
-        }
+        IdSet { table: SideTable::new(false) }
     }
     /// Adds `k`; true if it was not in the set before.
     pub fn insert(&mut self, k: K) -> bool {

@@ -156,13 +156,7 @@ pub(crate) struct Order {
 
 impl Order {
     fn new() -> Order {
-        Order {
-            prev: SideTable::new(None),
-            next: SideTable::new(None),
-            first: None,
-            last: None,
-            len: 0,
-        }
+        Order { prev: SideTable::new(None), next: SideTable::new(None), first: None, last: None, len: 0 }
     }
     /// Inserts `n` before `at`, or at the end.
     pub(crate) fn insert(&mut self, n: NodeId, at: Option<NodeId>) {
@@ -316,8 +310,7 @@ impl Graph {
     }
     /// Whether `v` is the result of a `const`.
     pub fn is_const(&self, v: ValueId) -> bool {
-        self.def_node(v)
-            .is_some_and(|n| matches!(self.op(n), Op::Const(_)))
+        self.def_node(v).is_some_and(|n| matches!(self.op(n), Op::Const(_)))
     }
     /// The value with this bare name, if there is one; the last one in order of creation.
     pub fn find(&self, name: &str) -> Option<ValueId> {
@@ -349,12 +342,7 @@ impl Graph {
     pub fn input(&mut self, name: &str, ty: Type) -> ValueId {
         let ty = self.types.intern(ty);
         let def = Def::Input(self.inputs.len() as u32);
-        let v = self.values.push(Some(Value {
-            name: name.into(),
-            ty,
-            def,
-            uses: SmallVec::new(),
-        }));
+        let v = self.values.push(Some(Value { name: name.into(), ty, def, uses: SmallVec::new() }));
         self.inputs.push(v);
         v
     }
@@ -362,10 +350,7 @@ impl Graph {
     pub fn output(&mut self, name: &str, value: ValueId) {
         let use_ = Use::Output(self.outputs.len() as u32);
         self.values[value].as_mut().expect("a live value").uses.push(use_);
-        self.outputs.push(Output {
-            name: name.into(),
-            value,
-        });
+        self.outputs.push(Output { name: name.into(), value });
     }
 
     /// Appends a node whose result types are inferred; returns its first result.
@@ -394,9 +379,7 @@ impl Graph {
     {
         let op = op.into();
         let ins: Operands = ins.into_iter().map(Into::into).collect();
-        let types = self
-            .infer(&op, &ins, declared)
-            .map_err(|r| r.diag("type").at(&loc))?;
+        let types = self.infer(&op, &ins, declared).map_err(|r| r.diag("type").at(&loc))?;
         let names: Vec<Name> = (0..types.len()).map(|i| result_name(name, i)).collect();
         Ok(self.insert(op, ins, types, names, loc, None).1)
     }
@@ -404,21 +387,15 @@ impl Graph {
     /// Appends a constant.
     pub fn push_const(&mut self, t: crate::Tensor, name: &str, loc: Loc) -> ValueId {
         let ty = t.ty();
-        let op = Op::Const(crate::ops::Const {
-            data: crate::ops::ConstData::from(t),
-        });
-        self.insert(op, Operands::new(), vec![ty], vec![name.into()], loc, None)
-            .1[0]
+        let op = Op::Const(crate::ops::Const { data: crate::ops::ConstData::from(t) });
+        self.insert(op, Operands::new(), vec![ty], vec![name.into()], loc, None).1[0]
     }
 
     /// Result types of `op` on these operands.
     pub fn infer(&self, op: &Op, ins: &Operands, declared: &[Type]) -> Result<Vec<Type>, Reason> {
         let types: SmallVec<[Option<&Type>; 4]> = ins.iter().map(|v| v.map(|v| self.ty(v))).collect();
         op.check_operands(&types)?;
-        op.infer(&Infer {
-            ins: &types,
-            declared,
-        })
+        op.infer(&Infer { ins: &types, declared })
     }
 
     /// Inserts a node before `at` (or at the end) without inferring; operands must be live.
@@ -439,29 +416,15 @@ impl Graph {
             .map(|(i, (ty, name))| {
                 let ty = self.types.intern(ty);
                 let def = Def::Node(id, i as u32);
-                self.values.push(Some(Value {
-                    name,
-                    ty,
-                    def,
-                    uses: SmallVec::new(),
-                }))
+                self.values.push(Some(Value { name, ty, def, uses: SmallVec::new() }))
             })
             .collect();
         for (slot, v) in ins.iter().enumerate() {
             if let Some(v) = v {
-                self.values[*v]
-                    .as_mut()
-                    .expect("a live operand")
-                    .uses
-                    .push(Use::Node(id, slot as u32));
+                self.values[*v].as_mut().expect("a live operand").uses.push(Use::Node(id, slot as u32));
             }
         }
-        self.nodes.push(Some(Node {
-            op,
-            ins,
-            outs: outs.clone(),
-            loc,
-        }));
+        self.nodes.push(Some(Node { op, ins, outs: outs.clone(), loc }));
         self.order.insert(id, at);
         (id, outs)
     }
@@ -474,11 +437,7 @@ impl Graph {
 
 /// The bare name of result `i` of a node named `name`.
 pub(crate) fn result_name(name: &str, i: usize) -> Name {
-    if i == 0 {
-        name.into()
-    } else {
-        format!("{name}.{i}").into()
-    }
+    if i == 0 { name.into() } else { format!("{name}.{i}").into() }
 }
 
 /// The printed text.

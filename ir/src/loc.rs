@@ -43,10 +43,7 @@ pub struct Loc {
 impl Loc {
     /// A location with only a module path.
     pub fn at(path: impl Into<Path>) -> Loc {
-        Loc {
-            path: Some(path.into()),
-            ..Loc::default()
-        }
+        Loc { path: Some(path.into()), ..Loc::default() }
     }
 
     /// This location after a node at `other` was fused into it: missing parts are taken over, another path is recorded.

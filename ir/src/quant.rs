@@ -80,11 +80,7 @@ impl Quant {
     /// Per-tensor parameters over the range of the whole storage.
     pub fn tensor(storage: Storage, scale: f32, zero: i32) -> Quant {
         let range = storage.int_range().unwrap_or((0, 0));
-        Quant {
-            storage,
-            range,
-            params: QParams::Tensor { scale, zero },
-        }
+        Quant { storage, range, params: QParams::Tensor { scale, zero } }
     }
 
     /// The bias type of a product of `x` and `w`.
@@ -210,10 +206,7 @@ impl Quant {
         };
         let (qmin, qmax) = self.range;
         if qmin < lo || qmax > hi || qmin >= qmax {
-            return Err(format!(
-                "range [{qmin}:{qmax}] does not lie within `{}` [{lo}:{hi}]",
-                self.storage
-            ));
+            return Err(format!("range [{qmin}:{qmax}] does not lie within `{}` [{lo}:{hi}]", self.storage));
         }
         let Some(count) = self.count() else { return Ok(()) };
         if let QParams::Product(x, w) = &self.params {
@@ -234,10 +227,7 @@ impl Quant {
             if let Some(n) = axis_len(*axis as usize)
                 && n != scale.len() as i64
             {
-                return Err(format!(
-                    "{} scales for {n} elements along axis {axis}",
-                    scale.len()
-                ));
+                return Err(format!("{} scales for {n} elements along axis {axis}", scale.len()));
             }
             if matches!(zero, Zeros::Each(z) if z.len() != scale.len()) {
                 return Err("as many zero points as scales are needed".into());
@@ -265,10 +255,7 @@ pub fn round_clamp(f: f32, zero: i32, lo: i32, hi: i32) -> i32 {
     if f.is_nan() {
         return zero.clamp(lo, hi);
     }
-    let (lo_f, hi_f) = (
-        (i64::from(lo) - i64::from(zero)) as f32,
-        (i64::from(hi) - i64::from(zero)) as f32,
-    );
+    let (lo_f, hi_f) = ((i64::from(lo) - i64::from(zero)) as f32, (i64::from(hi) - i64::from(zero)) as f32);
     let rounded = f.clamp(lo_f, hi_f).round_ties_even() as i64;
     (rounded + i64::from(zero)).clamp(i64::from(lo), i64::from(hi)) as i32
 }
@@ -299,28 +286,12 @@ impl PartialEq for QParams {
             (Tensor { scale: a, zero: z }, Tensor { scale: b, zero: y }) => {
                 a.to_bits() == b.to_bits() && z == y
             }
-            (
-                Axis { axis, scale, zero },
-                Axis {
-                    axis: a,
-                    scale: s,
-                    zero: z,
-                },
-            ) => axis == a && zero == z && same_bits(scale, s),
-            (
-                Group {
-                    axis,
-                    size,
-                    scale,
-                    zero,
-                },
-                Group {
-                    axis: a,
-                    size: n,
-                    scale: s,
-                    zero: z,
-                },
-            ) => axis == a && size == n && zero == z && same_bits(scale, s),
+            (Axis { axis, scale, zero }, Axis { axis: a, scale: s, zero: z }) => {
+                axis == a && zero == z && same_bits(scale, s)
+            }
+            (Group { axis, size, scale, zero }, Group { axis: a, size: n, scale: s, zero: z }) => {
+                axis == a && size == n && zero == z && same_bits(scale, s)
+            }
             (Product(a, b), Product(c, d)) => a == c && b == d,
             (Dynamic, Dynamic) => true,
             _ => false,
@@ -342,12 +313,7 @@ impl Hash for QParams {
                 (axis, zero).hash(h);
                 scale.iter().for_each(|s| s.to_bits().hash(h));
             }
-            QParams::Group {
-                axis,
-                size,
-                scale,
-                zero,
-            } => {
+            QParams::Group { axis, size, scale, zero } => {
                 (axis, size, zero).hash(h);
                 scale.iter().for_each(|s| s.to_bits().hash(h));
             }
@@ -380,12 +346,7 @@ impl fmt::Display for Quant {
                 list(f, scale)?;
                 write!(f, " zp {zero}")
             }
-            QParams::Group {
-                axis,
-                size,
-                scale,
-                zero,
-            } => {
+            QParams::Group { axis, size, scale, zero } => {
                 write!(f, "axis {axis} group {size} scale ")?;
                 list(f, scale)?;
                 write!(f, " zp {zero}")
@@ -432,11 +393,7 @@ mod tests {
         let q = Quant {
             storage: Storage::I8,
             range: (-128, 127),
-            params: QParams::Axis {
-                axis: 0,
-                scale: vec![1.0, 2.0, 3.0].into(),
-                zero: Zeros::All(0),
-            },
+            params: QParams::Axis { axis: 0, scale: vec![1.0, 2.0, 3.0].into(), zero: Zeros::All(0) },
         };
         assert_eq!(q.permute(&[1, 0]).axis(), Some(1));
         assert_eq!(q.slice(0, 1, 3).unwrap().scale(0), 2.0);

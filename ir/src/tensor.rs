@@ -32,17 +32,7 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + fmt::Debug + Send + Sync {
 macro_rules! scalar {
     ($($t:ty = $s:ident),*) => {$(impl Scalar for $t { const STORAGE: Storage = Storage::$s; })*};
 }
-scalar!(
-    f32 = F32,
-    f16 = F16,
-    bf16 = BF16,
-    i8 = I8,
-    u8 = U8,
-    i16 = I16,
-    u16 = U16,
-    i32 = I32,
-    i64 = I64
-);
+scalar!(f32 = F32, f16 = F16, bf16 = BF16, i8 = I8, u8 = U8, i16 = I16, u16 = U16, i32 = I32, i64 = I64);
 
 /// Gives `Bytes` a typed vector to own, which keeps its alignment.
 struct Owner<T>(Vec<T>);
@@ -86,11 +76,7 @@ impl Tensor {
                 Shape::of(shape)
             )));
         }
-        Ok(Tensor {
-            elem,
-            shape: shape.to_vec(),
-            bytes,
-        })
+        Ok(Tensor { elem, shape: shape.to_vec(), bytes })
     }
 
     /// An `f32` tensor; panics if the counts disagree, so for lengths that the caller computed.
@@ -150,10 +136,7 @@ impl Tensor {
         Ok(match bytemuck::try_cast_slice(&self.bytes) {
             Ok(s) => Cow::Borrowed(s),
             Err(_) => Cow::Owned(
-                self.bytes
-                    .chunks_exact(size_of::<T>())
-                    .map(bytemuck::pod_read_unaligned)
-                    .collect(),
+                self.bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect(),
             ),
         })
     }

@@ -153,10 +153,7 @@ impl Shape {
     }
     /// The dimensions as numbers, if none is symbolic.
     pub fn concrete(&self) -> Option<Vec<usize>> {
-        self.0
-            .iter()
-            .map(|d| d.as_lit().and_then(|n| usize::try_from(n).ok()))
-            .collect()
+        self.0.iter().map(|d| d.as_lit().and_then(|n| usize::try_from(n).ok())).collect()
     }
     /// Number of elements as a dimension expression.
     pub fn numel(&self) -> Dim {
@@ -202,24 +199,15 @@ impl Type {
     }
     /// `f32` of literal dimensions.
     pub fn f32(dims: &[usize]) -> Type {
-        Type {
-            elem: Elem::F32,
-            shape: Shape::of(dims),
-        }
+        Type { elem: Elem::F32, shape: Shape::of(dims) }
     }
     /// Plain elements of a storage in literal dimensions.
     pub fn plain(s: Storage, dims: &[usize]) -> Type {
-        Type {
-            elem: Elem::Plain(s),
-            shape: Shape::of(dims),
-        }
+        Type { elem: Elem::Plain(s), shape: Shape::of(dims) }
     }
     /// The same elements in another shape.
     pub fn with_shape(&self, shape: Shape) -> Type {
-        Type {
-            elem: self.elem.clone(),
-            shape,
-        }
+        Type { elem: self.elem.clone(), shape }
     }
     /// Number of dimensions.
     pub fn rank(&self) -> usize {

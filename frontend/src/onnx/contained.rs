@@ -19,10 +19,7 @@ const COPY: &str = "put a copy of the data file, not a link, into the folder of 
 const PLAIN: &str = "name the data file relative to the model's folder, without `..`";
 
 fn refuse<T>(reason: impl Into<String>, help: &'static str) -> Result<T, Refusal> {
-    Err(Refusal {
-        reason: reason.into(),
-        help,
-    })
+    Err(Refusal { reason: reason.into(), help })
 }
 
 /// A folder that is open for [`Dir::open_file`].
@@ -39,17 +36,12 @@ impl Dir {
         {
             use rustix::fs::{Mode, OFlags};
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            Ok(Dir {
-                fd: rustix::fs::open(path, flags, Mode::empty())?,
-            })
+            Ok(Dir { fd: rustix::fs::open(path, flags, Mode::empty())? })
         }
         #[cfg(not(unix))]
         {
             let _ = path;
-            Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "external data needs a Unix system",
-            ))
+            Err(io::Error::new(io::ErrorKind::Unsupported, "external data needs a Unix system"))
         }
     }
 
@@ -69,14 +61,7 @@ impl Dir {
         let fd = match kernel::open(&self.fd, name) {
             Ok(fd) => fd,
             Err(e) => {
-                return refuse(
-                    explain(name, e),
-                    if e == rustix::io::Errno::NOENT {
-                        COPY
-                    } else {
-                        PLAIN
-                    },
-                );
+                return refuse(explain(name, e), if e == rustix::io::Errno::NOENT { COPY } else { PLAIN });
             }
         };
         let stat = fstat(&fd).or_else(|e| refuse(explain(name, e), COPY))?;
@@ -86,10 +71,7 @@ impl Dir {
         if stat.st_nlink != 1 {
             let links = stat.st_nlink;
             return refuse(
-                format!(
-                    "`{}` is a hard link, {links} names share it",
-                    name.escape_default()
-                ),
+                format!("`{}` is a hard link, {links} names share it", name.escape_default()),
                 COPY,
             );
         }
@@ -99,10 +81,7 @@ impl Dir {
     /// There is no descriptor-relative open here, so nothing is opened.
     #[cfg(not(unix))]
     pub(super) fn open_file(&self, _name: &str) -> Result<File, Refusal> {
-        refuse(
-            "external data needs a Unix system",
-            "store the weights inside the model file",
-        )
+        refuse("external data needs a Unix system", "store the weights inside the model file")
     }
 }
 
@@ -131,10 +110,7 @@ mod kernel {
     use rustix::io::Errno;
 
     /// `NONBLOCK` so that a FIFO answers instead of waiting for a writer.
-    const FLAGS: OFlags = OFlags::RDONLY
-        .union(OFlags::NONBLOCK)
-        .union(OFlags::CLOEXEC)
-        .union(OFlags::NOCTTY);
+    const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
     /// Lets the kernel resolve the whole name, or walks it where the kernel cannot.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -247,10 +223,7 @@ mod tests {
         ];
         for name in cases {
             let refusal = dir.open_file(name).expect_err(name);
-            assert!(
-                !refusal.reason.is_empty() && refusal.reason.len() < 1000,
-                "{name}: {refusal:?}"
-            );
+            assert!(!refusal.reason.is_empty() && refusal.reason.len() < 1000, "{name}: {refusal:?}");
         }
     }
 

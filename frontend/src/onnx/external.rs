@@ -29,19 +29,9 @@ struct Entries<'a> {
 impl Folder {
     /// The folder at `path`, which the user has named.
     pub fn open(path: &Path) -> Result<Folder, Error> {
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
-        let dir = Dir::open(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Folder {
-            dir,
-            files: BTreeMap::new(),
-        })
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let dir = Dir::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        Ok(Folder { dir, files: BTreeMap::new() })
     }
 
     /// The `need` bytes that `entries` locate for `tensor`, as a view of the mapped file.
@@ -62,20 +52,11 @@ impl Folder {
             return Err(err(reason, "export the model again"));
         }
         if !self.files.contains_key(at.location) {
-            let file = self
-                .dir
-                .open_file(at.location)
-                .map_err(|r| err(r.reason, r.help))?;
+            let file = self.dir.open_file(at.location).map_err(|r| err(r.reason, r.help))?;
             let bytes = crate::map::map(&file).map_err(|e| err(e.to_string(), "check the file"))?;
-            if let Some(sum) = at
-                .checksum
-                .filter(|sum| !sum.eq_ignore_ascii_case(&sha1_hex(&bytes)))
-            {
-                let reason = format!(
-                    "the SHA-1 of `{}` is not {}",
-                    at.location.escape_default(),
-                    printable(sum)
-                );
+            if let Some(sum) = at.checksum.filter(|sum| !sum.eq_ignore_ascii_case(&sha1_hex(&bytes))) {
+                let reason =
+                    format!("the SHA-1 of `{}` is not {}", at.location.escape_default(), printable(sum));
                 return Err(err(reason, "fetch the data file again"));
             }
             self.files.insert(at.location.to_owned(), bytes);
@@ -88,10 +69,7 @@ impl Folder {
                 let (from, name) = (at.offset, at.location.escape_default());
                 let reason =
                     format!("{need} bytes from byte {from} on are not in `{name}`, which has {size} bytes");
-                Err(err(
-                    reason,
-                    "check that the data file belongs to this model and is complete",
-                ))
+                Err(err(reason, "check that the data file belongs to this model and is complete"))
             }
         }
     }
@@ -109,10 +87,7 @@ fn parse(entries: &[StringStringEntryProto]) -> Result<Entries<'_>, String> {
             other => return Err(format!("{} is no key of external data", printable(other))),
         };
         if slot.replace(value).is_some() {
-            return Err(format!(
-                "the key {} appears twice",
-                printable(entry.key.as_deref().unwrap_or(""))
-            ));
+            return Err(format!("the key {} appears twice", printable(entry.key.as_deref().unwrap_or(""))));
         }
     }
     Ok(Entries {
@@ -146,22 +121,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("data"), b"0123456789").unwrap();
         std::fs::write(dir.path().join("empty"), b"").unwrap();
-        Folder::open(dir.path())
-            .unwrap()
-            .read("w", &entries(pairs), need)
-            .map_err(|e| e.to_string())
+        Folder::open(dir.path()).unwrap().read("w", &entries(pairs), need).map_err(|e| e.to_string())
     }
 
     #[test]
     fn ranges_inside_the_file_are_views() {
         assert_eq!(read(&[("location", "data")], 10).unwrap(), "0123456789");
         let digest = "87acec17cd9dcd20a716cc2cf67417b71c8a7016";
-        let full = [
-            ("location", "data"),
-            ("offset", "3"),
-            ("length", "4"),
-            ("checksum", digest),
-        ];
+        let full = [("location", "data"), ("offset", "3"), ("length", "4"), ("checksum", digest)];
         assert_eq!(read(&full, 4).unwrap(), "3456");
         assert_eq!(read(&[("location", "empty")], 0).unwrap(), "");
     }
@@ -170,55 +137,19 @@ mod tests {
     fn lies_are_refused() {
         type Pairs<'a> = &'a [(&'a str, &'a str)];
         let cases: &[(Pairs, u64, &str)] = &[
-            (
-                &[("location", "data")],
-                11,
-                "11 bytes from byte 0 on are not in `data`",
-            ),
+            (&[("location", "data")], 11, "11 bytes from byte 0 on are not in `data`"),
             (&[("location", "data"), ("offset", "9")], 2, "which has 10 bytes"),
-            (
-                &[("location", "data"), ("offset", "18446744073709551615")],
-                2,
-                "which has 10 bytes",
-            ),
-            (
-                &[("location", "data"), ("offset", "18446744073709551616")],
-                2,
-                "not a decimal number",
-            ),
-            (
-                &[("location", "data"), ("offset", "-1")],
-                2,
-                "not a decimal number",
-            ),
-            (
-                &[("location", "data"), ("offset", "+1")],
-                2,
-                "not a decimal number",
-            ),
+            (&[("location", "data"), ("offset", "18446744073709551615")], 2, "which has 10 bytes"),
+            (&[("location", "data"), ("offset", "18446744073709551616")], 2, "not a decimal number"),
+            (&[("location", "data"), ("offset", "-1")], 2, "not a decimal number"),
+            (&[("location", "data"), ("offset", "+1")], 2, "not a decimal number"),
             (&[("location", "data"), ("offset", "")], 2, "not a decimal number"),
-            (
-                &[("location", "data"), ("offset", " 1")],
-                2,
-                "not a decimal number",
-            ),
-            (
-                &[("location", "data"), ("length", "1125899906842624")],
-                4,
-                "the tensor's type needs 4",
-            ),
-            (
-                &[("location", "data"), ("__class__", "x")],
-                4,
-                "`__class__` is no key",
-            ),
+            (&[("location", "data"), ("offset", " 1")], 2, "not a decimal number"),
+            (&[("location", "data"), ("length", "1125899906842624")], 4, "the tensor's type needs 4"),
+            (&[("location", "data"), ("__class__", "x")], 4, "`__class__` is no key"),
             (&[("location", "data"), ("location", "data")], 4, "appears twice"),
             (&[("offset", "0")], 4, "`location` is missing"),
-            (
-                &[("location", "data"), ("checksum", "00")],
-                4,
-                "the SHA-1 of `data` is not `00`",
-            ),
+            (&[("location", "data"), ("checksum", "00")], 4, "the SHA-1 of `data` is not `00`"),
             (&[("location", "../data")], 4, "goes up a folder"),
             (&[("location", "nothing")], 4, "there is no file `nothing`"),
         ];

@@ -40,18 +40,12 @@ pub fn scan_as(bytes: &[u8], kind: Kind, limits: &Limits) -> Result<Scan, Error>
         bytes,
         at: 0,
         frames: vec![Frame::new(kind, bytes.len(), "")],
-        found: Scan {
-            structure_bytes: kind.size(),
-            ..Scan::default()
-        },
+        found: Scan { structure_bytes: kind.size(), ..Scan::default() },
         limits,
     };
     walk.run()?;
     if kind == Kind::Model && !walk.graph_seen() {
-        return Err(Error::NotOnnx {
-            offset: 0,
-            reason: "the file holds no graph".into(),
-        });
+        return Err(Error::NotOnnx { offset: 0, reason: "the file holds no graph".into() });
     }
     Ok(walk.found)
 }
@@ -66,12 +60,7 @@ struct Frame {
 
 impl Frame {
     fn new(kind: Kind, end: usize, field: &'static str) -> Frame {
-        Frame {
-            kind,
-            end,
-            field,
-            counts: [0; TAGS],
-        }
+        Frame { kind, end, field, counts: [0; TAGS] }
     }
 }
 
@@ -130,20 +119,12 @@ impl Walk<'_> {
                 if field == Field::Strs {
                     self.grow(tag, 24, start, name)?;
                 }
-                self.charge(if len == 0 {
-                    0
-                } else {
-                    len.next_multiple_of(16) + ALLOCATION
-                })
+                self.charge(if len == 0 { 0 } else { len.next_multiple_of(16) + ALLOCATION })
             }
             (Field::Bytes | Field::ByteViews, 2) => {
                 let len = self.delimited(name)?.len() as u64;
                 self.found.view_bytes += len;
-                if field == Field::ByteViews {
-                    self.grow(tag, 32, start, name)
-                } else {
-                    Ok(())
-                }
+                if field == Field::ByteViews { self.grow(tag, 32, start, name) } else { Ok(()) }
             }
             (Field::One(kind) | Field::Boxed(kind) | Field::Many(kind), 2) => {
                 let len = self.delimited(name)?.len();
@@ -250,9 +231,7 @@ impl Walk<'_> {
     fn charge(&mut self, bytes: u64) -> Result<(), Error> {
         self.found.structure_bytes = self.found.structure_bytes.saturating_add(bytes);
         let structural = (self.bytes.len() as u64).saturating_sub(self.found.view_bytes);
-        let allowed = structural
-            .saturating_mul(self.limits.structure_ratio)
-            .saturating_add(FREE_BYTES);
+        let allowed = structural.saturating_mul(self.limits.structure_ratio).saturating_add(FREE_BYTES);
         let limit = self.limits.structure_bytes.min(allowed);
         if self.found.structure_bytes <= limit {
             return Ok(());
@@ -297,11 +276,7 @@ impl Walk<'_> {
     fn take(&mut self, len: u64, start: usize, name: &str) -> Result<&[u8], Error> {
         let left = (self.top().end - self.at) as u64;
         if len > left {
-            let what = if name.is_empty() {
-                "an unknown field".to_owned()
-            } else {
-                format!("`{name}`")
-            };
+            let what = if name.is_empty() { "an unknown field".to_owned() } else { format!("`{name}`") };
             return Err(self.broken(start, format!("{what} claims {len} bytes where {left} are left")));
         }
         let from = self.at;
@@ -325,32 +300,19 @@ impl Walk<'_> {
             out.push('.');
             out.push_str(frame.field);
         }
-        if let Some(n) = self
-            .frames
-            .get(2)
-            .and(self.frames.get(1))
-            .map(|f| f.counts[1])
-            .filter(|n| *n > 0)
-        {
+        if let Some(n) = self.frames.get(2).and(self.frames.get(1)).map(|f| f.counts[1]).filter(|n| *n > 0) {
             out.push_str(&format!(" (node {})", n - 1));
         }
         out
     }
 
     fn broken(&self, offset: usize, reason: String) -> Error {
-        Error::NotOnnx {
-            offset: offset as u64,
-            reason: format!("{reason}, in {}", self.place()),
-        }
+        Error::NotOnnx { offset: offset as u64, reason: format!("{reason}, in {}", self.place()) }
     }
 }
 
 fn describe(key: u64) -> String {
-    if key <= 0xff {
-        format!("byte {key:#04x}")
-    } else {
-        format!("number {key:#x}")
-    }
+    if key <= 0xff { format!("byte {key:#04x}") } else { format!("number {key:#x}") }
 }
 
 #[cfg(test)]
@@ -360,16 +322,8 @@ mod tests {
     use prost::Message;
 
     fn model(nodes: Vec<NodeProto>) -> Vec<u8> {
-        let graph = GraphProto {
-            node: nodes,
-            ..GraphProto::default()
-        };
-        ModelProto {
-            ir_version: Some(8),
-            graph: Some(graph),
-            ..ModelProto::default()
-        }
-        .encode_to_vec()
+        let graph = GraphProto { node: nodes, ..GraphProto::default() };
+        ModelProto { ir_version: Some(8), graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
     }
 
     fn conv(i: usize) -> NodeProto {
@@ -398,10 +352,7 @@ mod tests {
         let bytes = model((0..10_000).map(conv).collect());
         let found = scan(&bytes, &Limits::default()).unwrap();
         assert_eq!(found.nodes, 10_000);
-        assert!(
-            found.structure_bytes * 100 < Limits::default().structure_bytes,
-            "{found:?}"
-        );
+        assert!(found.structure_bytes * 100 < Limits::default().structure_bytes, "{found:?}");
         assert!(
             found.structure_bytes / (bytes.len() as u64) < Limits::default().structure_ratio,
             "{found:?}"
@@ -419,23 +370,14 @@ mod tests {
         bytes.extend(graph);
         let text = scan(&bytes, &Limits::default()).unwrap_err().to_string();
         assert!(text.contains("nodes of the model"), "{text}");
-        let many = Limits {
-            nodes: u64::MAX,
-            ..Limits::default()
-        };
+        let many = Limits { nodes: u64::MAX, ..Limits::default() };
         let text = scan(&bytes, &many).unwrap_err().to_string();
-        assert!(
-            text.contains("bytes of memory for the model's structure"),
-            "{text}"
-        );
+        assert!(text.contains("bytes of memory for the model's structure"), "{text}");
     }
 
     #[test]
     fn the_estimate_covers_what_the_decoder_allocates() {
-        let node = NodeProto {
-            input: vec![String::from("a"); 5],
-            ..NodeProto::default()
-        };
+        let node = NodeProto { input: vec![String::from("a"); 5], ..NodeProto::default() };
         let bytes = model(vec![node; 9]);
         let found = scan(&bytes, &Limits::default()).unwrap();
         let decoded = ModelProto::decode(bytes.as_slice()).unwrap();
@@ -453,24 +395,11 @@ mod tests {
     fn nesting_is_limited() {
         let mut graph = GraphProto::default();
         for _ in 0..30 {
-            let body = AttributeProto {
-                g: Some(Box::new(graph)),
-                ..AttributeProto::default()
-            };
-            let node = NodeProto {
-                attribute: vec![body],
-                ..NodeProto::default()
-            };
-            graph = GraphProto {
-                node: vec![node],
-                ..GraphProto::default()
-            };
+            let body = AttributeProto { g: Some(Box::new(graph)), ..AttributeProto::default() };
+            let node = NodeProto { attribute: vec![body], ..NodeProto::default() };
+            graph = GraphProto { node: vec![node], ..GraphProto::default() };
         }
-        let bytes = ModelProto {
-            graph: Some(graph),
-            ..ModelProto::default()
-        }
-        .encode_to_vec();
+        let bytes = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
         let text = scan(&bytes, &Limits::default()).unwrap_err().to_string();
         assert!(text.contains("nesting of messages at byte"), "{text}");
     }
@@ -489,10 +418,7 @@ mod tests {
     fn lengths_beyond_the_file_are_refused_before_anything_is_reserved() {
         let bytes = [0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0];
         let text = scan(&bytes, &Limits::default()).unwrap_err().to_string();
-        assert!(
-            text.contains("`graph` claims 4611686018427387903 bytes where 1 are left"),
-            "{text}"
-        );
+        assert!(text.contains("`graph` claims 4611686018427387903 bytes where 1 are left"), "{text}");
         assert!(text.contains("at byte 1"), "{text}");
     }
 

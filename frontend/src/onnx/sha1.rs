@@ -11,11 +11,7 @@ pub(super) fn sha1_hex(data: &[u8]) -> String {
     let end = if rest.len() < 56 { 64 } else { 128 };
     let bits = (data.len() as u64).wrapping_mul(8);
     tail[end - 8..end].copy_from_slice(&bits.to_be_bytes());
-    tail[..end]
-        .as_chunks::<64>()
-        .0
-        .iter()
-        .for_each(|block| mix(&mut state, block));
+    tail[..end].as_chunks::<64>().0.iter().for_each(|block| mix(&mut state, block));
     state.iter().map(|word| format!("{word:08x}")).collect()
 }
 
@@ -35,12 +31,7 @@ fn mix(state: &mut [u32; 5], block: &[u8; 64]) {
             2 => ((b & c) | (b & d) | (c & d), 0x8f1bbcdc),
             _ => (b ^ c ^ d, 0xca62c1d6),
         };
-        let next = a
-            .rotate_left(5)
-            .wrapping_add(f)
-            .wrapping_add(e)
-            .wrapping_add(k)
-            .wrapping_add(*word);
+        let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(*word);
         (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
     }
     for (s, x) in state.iter_mut().zip([a, b, c, d, e]) {
@@ -58,9 +49,6 @@ mod tests {
         assert_eq!(sha1_hex(b"abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
         let two = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
         assert_eq!(sha1_hex(two), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
-        assert_eq!(
-            sha1_hex(&[b'a'; 1_000_000]),
-            "34aa973cd4c4daa4f61eeb2bdbad27316534016f"
-        );
+        assert_eq!(sha1_hex(&[b'a'; 1_000_000]), "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
     }
 }

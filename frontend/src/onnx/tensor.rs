@@ -73,18 +73,13 @@ pub fn read(
     limits: &Limits,
 ) -> Result<Data, Error> {
     let name = t.name.as_deref().unwrap_or("");
-    let place = if name.is_empty() {
-        "unnamed tensor".to_owned()
-    } else {
-        format!("tensor {}", printable(name))
-    };
+    let place =
+        if name.is_empty() { "unnamed tensor".to_owned() } else { format!("tensor {}", printable(name)) };
     let bad = |reason: String| Error::invalid(place.clone(), reason, "export the model again");
     let (storage, note) = storage_of(t.data_type()).map_err(bad)?;
     let (shape, count) = shape(&t.dims, limits).map_err(bad)?;
     if t.segment.is_some() {
-        return Err(bad(
-            "its data is split into segments, which no exporter writes".into()
-        ));
+        return Err(bad("its data is split into segments, which no exporter writes".into()));
     }
     let kind = DataType::try_from(t.data_type()).unwrap_or_default();
     let packed = packed_bytes(kind, count).ok_or_else(|| bad(format!("{count} elements are too many")))?;
@@ -107,10 +102,7 @@ pub fn read(
     let bytes = match raw {
         Some(_) if typed > 0 => return Err(bad("it has both raw and typed data".into())),
         Some(raw) if raw.len() as u64 != packed => {
-            return Err(bad(format!(
-                "{} bytes of data where its type needs {packed}",
-                raw.len()
-            )));
+            return Err(bad(format!("{} bytes of data where its type needs {packed}", raw.len())));
         }
         Some(raw) => from_raw(raw, kind, count, budget, &place)?,
         None => from_typed(t, kind, count, budget, &place)?,
@@ -118,23 +110,14 @@ pub fn read(
     if storage == Storage::Bool && bytes.iter().any(|b| *b > 1) {
         return Err(bad("a truth value is neither 0 nor 1".into()));
     }
-    Ok(Data {
-        storage,
-        shape,
-        bytes,
-        note,
-    })
+    Ok(Data { storage, shape, bytes, note })
 }
 
 /// The dimensions and their product.
 pub fn shape(dims: &[i64], limits: &Limits) -> Result<(Vec<usize>, usize), String> {
     const MOST: u64 = 1 << 48;
     if dims.len() > limits.rank {
-        return Err(format!(
-            "it has {} dimensions, the limit is {}",
-            dims.len(),
-            limits.rank
-        ));
+        return Err(format!("it has {} dimensions, the limit is {}", dims.len(), limits.rank));
     }
     let mut out = Vec::with_capacity(dims.len());
     let mut count = 1u64;
@@ -144,10 +127,7 @@ pub fn shape(dims: &[i64], limits: &Limits) -> Result<(Vec<usize>, usize), Strin
             return Err(format!("dimension {d} is too large"));
         }
         // A zero makes the product zero, whatever comes after it.
-        count = count
-            .checked_mul(size)
-            .filter(|n| *n <= MOST)
-            .ok_or("it has too many elements")?;
+        count = count.checked_mul(size).filter(|n| *n <= MOST).ok_or("it has too many elements")?;
         out.push(usize::try_from(size).map_err(|_| format!("dimension {d} is too large"))?);
     }
     let count = usize::try_from(count).map_err(|_| "it has too many elements".to_owned())?;
@@ -187,11 +167,7 @@ fn from_raw(
 ) -> Result<Bytes, Error> {
     let halves = |sign: bool| {
         let two = |b: &u8| {
-            if sign {
-                [(b << 4) as i8 >> 4, *b as i8 >> 4].map(|x| x as u8)
-            } else {
-                [b & 15, b >> 4]
-            }
+            if sign { [(b << 4) as i8 >> 4, *b as i8 >> 4].map(|x| x as u8) } else { [b & 15, b >> 4] }
         };
         raw.iter().flat_map(two).take(count).collect::<Vec<u8>>()
     };
@@ -216,10 +192,7 @@ fn from_raw(
                 .collect::<Vec<u8>>()
                 .into())
         }
-        DataType::Uint64 => match eights()
-            .map(|b| u64::from_le_bytes(*b))
-            .find(|x| *x > i64::MAX as u64)
-        {
+        DataType::Uint64 => match eights().map(|b| u64::from_le_bytes(*b)).find(|x| *x > i64::MAX as u64) {
             Some(x) => Err(too_large(place, x)),
             None => Ok(raw),
         },
@@ -243,45 +216,24 @@ fn from_typed(
     budget: &mut Budget,
     place: &str,
 ) -> Result<Bytes, Error> {
-    let mut sink = Sink {
-        out: Vec::new(),
-        place,
-    };
+    let mut sink = Sink { out: Vec::new(), place };
     match kind {
         DataType::Float => sink.fill(&t.float_data, count, 4, budget, |x| Ok(x.to_le_bytes())),
-        DataType::Double => sink.fill(
-            &t.double_data,
-            count,
-            4,
-            budget,
-            |x| Ok((*x as f32).to_le_bytes()),
-        ),
+        DataType::Double => sink.fill(&t.double_data, count, 4, budget, |x| Ok((*x as f32).to_le_bytes())),
         DataType::Int64 => sink.fill(&t.int64_data, count, 8, budget, |x| Ok(x.to_le_bytes())),
         DataType::Uint64 | DataType::Uint32 => {
-            let most = if kind == DataType::Uint32 {
-                u32::MAX.into()
-            } else {
-                i64::MAX as u64
-            };
+            let most = if kind == DataType::Uint32 { u32::MAX.into() } else { i64::MAX as u64 };
             sink.fill(&t.uint64_data, count, 8, budget, |x| {
-                if *x > most {
-                    Err(*x as i128)
-                } else {
-                    Ok(x.to_le_bytes())
-                }
+                if *x > most { Err(*x as i128) } else { Ok(x.to_le_bytes()) }
             })
         }
         DataType::Int32 => sink.fill(&t.int32_data, count, 4, budget, |x| Ok(x.to_le_bytes())),
         DataType::Int16 => sink.fill(&t.int32_data, count, 2, budget, |x| {
-            i16::try_from(*x)
-                .map(i16::to_le_bytes)
-                .map_err(|_| i128::from(*x))
+            i16::try_from(*x).map(i16::to_le_bytes).map_err(|_| i128::from(*x))
         }),
         DataType::Uint16 | DataType::Float16 | DataType::Bfloat16 => {
             sink.fill(&t.int32_data, count, 2, budget, |x| {
-                u16::try_from(*x)
-                    .map(u16::to_le_bytes)
-                    .map_err(|_| i128::from(*x))
+                u16::try_from(*x).map(u16::to_le_bytes).map_err(|_| i128::from(*x))
             })
         }
         DataType::Int8 => sink.fill(&t.int32_data, count, 1, budget, |x| {
@@ -296,11 +248,7 @@ fn from_typed(
             return from_raw(sink.out.into(), kind, count, budget, place);
         }
         // `storage_of` has refused every other type before.
-        _ => Err(Error::invalid(
-            place,
-            "its element type has no typed field",
-            "export the model again",
-        )),
+        _ => Err(Error::invalid(place, "its element type has no typed field", "export the model again")),
     }?;
     Ok(sink.out.into())
 }
@@ -358,86 +306,44 @@ mod tests {
     #[test]
     fn raw_data_is_a_view() {
         let raw = Bytes::from(vec![1u8; 24]);
-        let t = TensorProto {
-            raw_data: Some(raw.clone()),
-            ..tensor(DataType::Float, &[2, 3])
-        };
+        let t = TensorProto { raw_data: Some(raw.clone()), ..tensor(DataType::Float, &[2, 3]) };
         let data = get(&t).unwrap();
-        assert_eq!(
-            (data.storage, data.shape, data.note),
-            (Storage::F32, vec![2, 3], None)
-        );
+        assert_eq!((data.storage, data.shape, data.note), (Storage::F32, vec![2, 3], None));
         assert_eq!(data.bytes.as_ptr(), raw.as_ptr());
     }
 
     #[test]
     fn typed_fields_give_the_same_bytes_as_raw_data() {
-        let f = TensorProto {
-            float_data: vec![1.5, -2.0],
-            ..tensor(DataType::Float, &[2])
-        };
-        assert_eq!(
-            get(&f).unwrap().bytes,
-            [1.5f32.to_le_bytes(), (-2f32).to_le_bytes()].concat()
-        );
-        let i = TensorProto {
-            int32_data: vec![-3, 7],
-            ..tensor(DataType::Int8, &[2])
-        };
+        let f = TensorProto { float_data: vec![1.5, -2.0], ..tensor(DataType::Float, &[2]) };
+        assert_eq!(get(&f).unwrap().bytes, [1.5f32.to_le_bytes(), (-2f32).to_le_bytes()].concat());
+        let i = TensorProto { int32_data: vec![-3, 7], ..tensor(DataType::Int8, &[2]) };
         assert_eq!(get(&i).unwrap().bytes, vec![253u8, 7]);
-        let i = TensorProto {
-            int64_data: vec![-3],
-            ..tensor(DataType::Int64, &[])
-        };
+        let i = TensorProto { int64_data: vec![-3], ..tensor(DataType::Int64, &[]) };
         assert_eq!(get(&i).unwrap().bytes, (-3i64).to_le_bytes().to_vec());
-        let h = TensorProto {
-            int32_data: vec![0x3c00],
-            ..tensor(DataType::Float16, &[1])
-        };
+        let h = TensorProto { int32_data: vec![0x3c00], ..tensor(DataType::Float16, &[1]) };
         assert_eq!(get(&h).unwrap().bytes, vec![0, 0x3c]);
     }
 
     #[test]
     fn four_bit_elements_are_unpacked_low_half_first() {
         let raw = Some(Bytes::from_static(&[0x8f, 0x01]));
-        let s = TensorProto {
-            raw_data: raw.clone(),
-            ..tensor(DataType::Int4, &[3])
-        };
+        let s = TensorProto { raw_data: raw.clone(), ..tensor(DataType::Int4, &[3]) };
         assert_eq!(get(&s).unwrap().bytes, [-1i8, -8, 1].map(|x| x as u8).to_vec());
-        let u = TensorProto {
-            raw_data: raw,
-            ..tensor(DataType::Uint4, &[3])
-        };
+        let u = TensorProto { raw_data: raw, ..tensor(DataType::Uint4, &[3]) };
         assert_eq!(get(&u).unwrap().bytes, vec![15u8, 8, 1]);
-        let typed = TensorProto {
-            int32_data: vec![0x8f, 0x01],
-            ..tensor(DataType::Int4, &[3])
-        };
+        let typed = TensorProto { int32_data: vec![0x8f, 0x01], ..tensor(DataType::Int4, &[3]) };
         assert_eq!(get(&typed).unwrap().bytes, get(&s).unwrap().bytes);
     }
 
     #[test]
     fn wide_elements_are_converted_with_a_note() {
-        let d = TensorProto {
-            double_data: vec![0.1],
-            ..tensor(DataType::Double, &[1])
-        };
+        let d = TensorProto { double_data: vec![0.1], ..tensor(DataType::Double, &[1]) };
         let d = get(&d).unwrap();
-        assert_eq!(
-            (d.storage, d.bytes),
-            (Storage::F32, Bytes::copy_from_slice(&0.1f32.to_le_bytes()))
-        );
+        assert_eq!((d.storage, d.bytes), (Storage::F32, Bytes::copy_from_slice(&0.1f32.to_le_bytes())));
         assert_eq!(d.note, Some("`f64` rounded to `f32`"));
-        let u = TensorProto {
-            raw_data: Some(Bytes::from(vec![255u8; 4])),
-            ..tensor(DataType::Uint32, &[1])
-        };
+        let u = TensorProto { raw_data: Some(Bytes::from(vec![255u8; 4])), ..tensor(DataType::Uint32, &[1]) };
         assert_eq!(get(&u).unwrap().bytes, (u32::MAX as i64).to_le_bytes().to_vec());
-        let u = TensorProto {
-            raw_data: Some(Bytes::from(vec![255u8; 8])),
-            ..tensor(DataType::Uint64, &[1])
-        };
+        let u = TensorProto { raw_data: Some(Bytes::from(vec![255u8; 8])), ..tensor(DataType::Uint64, &[1]) };
         assert!(get(&u).unwrap_err().contains("does not fit `i64`"));
     }
 
@@ -445,10 +351,7 @@ mod tests {
     fn sizes_that_disagree_are_refused() {
         let float = |dims: &[i64], bytes: usize| {
             let raw_data = Some(Bytes::from(vec![0; bytes]));
-            get(&TensorProto {
-                raw_data,
-                ..tensor(DataType::Float, dims)
-            })
+            get(&TensorProto { raw_data, ..tensor(DataType::Float, dims) })
         };
         assert!(float(&[2], 8).is_ok());
         assert!(float(&[0, 1 << 40], 0).is_ok());
@@ -469,42 +372,17 @@ mod tests {
             ..tensor(DataType::Float, &[1])
         };
         assert!(get(&both).unwrap_err().contains("both raw and typed data"));
-        let short = TensorProto {
-            float_data: vec![1.0],
-            ..tensor(DataType::Float, &[2])
-        };
-        assert!(
-            get(&short)
-                .unwrap_err()
-                .contains("1 elements of data where its shape needs 2")
-        );
-        let wide = TensorProto {
-            int32_data: vec![300],
-            ..tensor(DataType::Uint8, &[1])
-        };
+        let short = TensorProto { float_data: vec![1.0], ..tensor(DataType::Float, &[2]) };
+        assert!(get(&short).unwrap_err().contains("1 elements of data where its shape needs 2"));
+        let wide = TensorProto { int32_data: vec![300], ..tensor(DataType::Uint8, &[1]) };
         assert!(get(&wide).unwrap_err().contains("300 does not fit"));
     }
 
     #[test]
     fn foreign_element_types_are_named() {
-        assert!(
-            get(&tensor(DataType::Float8e4m3fn, &[1]))
-                .unwrap_err()
-                .contains("`FLOAT8E4M3FN`")
-        );
-        assert!(
-            get(&tensor(DataType::String, &[1]))
-                .unwrap_err()
-                .contains("`STRING`")
-        );
-        let unknown = TensorProto {
-            data_type: Some(99),
-            ..TensorProto::default()
-        };
-        assert!(
-            get(&unknown)
-                .unwrap_err()
-                .contains("element type 99 is not known")
-        );
+        assert!(get(&tensor(DataType::Float8e4m3fn, &[1])).unwrap_err().contains("`FLOAT8E4M3FN`"));
+        assert!(get(&tensor(DataType::String, &[1])).unwrap_err().contains("`STRING`"));
+        let unknown = TensorProto { data_type: Some(99), ..TensorProto::default() };
+        assert!(get(&unknown).unwrap_err().contains("element type 99 is not known"));
     }
 }

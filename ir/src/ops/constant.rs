@@ -74,10 +74,8 @@ pub fn splitmix64(state: &mut u64) -> u64 {
 impl ConstData {
     /// The tensor of type `ty`, which must have no symbols. Fails also for contents that are still pending.
     pub fn tensor(&self, ty: &Type) -> Result<Tensor, Reason> {
-        let shape = ty
-            .shape
-            .concrete()
-            .ok_or_else(|| Reason::new("a constant cannot have symbolic dimensions"))?;
+        let shape =
+            ty.shape.concrete().ok_or_else(|| Reason::new("a constant cannot have symbolic dimensions"))?;
         let n =
             crate::tensor::checked_numel(&shape).ok_or_else(|| Reason::new("the constant is too large"))?;
         match self {
@@ -100,14 +98,11 @@ impl ConstData {
                             (Elem::Quant(q), _) => q.range,
                             (_, Storage::Bool) => (0, 1),
                             // Plain integers stay small, so that sums and products of them do not overflow.
-                            _ => s
-                                .int_range()
-                                .map_or((0, 1), |(lo, hi)| (lo.max(-100), hi.min(100))),
+                            _ => s.int_range().map_or((0, 1), |(lo, hi)| (lo.max(-100), hi.min(100))),
                         };
                         let width = (hi - lo) as u64 + 1;
-                        let data: Vec<i64> = (0..n)
-                            .map(|_| lo + (splitmix64(&mut state) % width) as i64)
-                            .collect();
+                        let data: Vec<i64> =
+                            (0..n).map(|_| lo + (splitmix64(&mut state) % width) as i64).collect();
                         Tensor::from_ints(ty.elem.clone(), &shape, &data)
                     }
                 }
@@ -124,19 +119,15 @@ impl ConstData {
         let ConstData::Pending(v) = self else {
             return Ok(());
         };
-        let shape = ty
-            .shape
-            .concrete()
-            .ok_or_else(|| Reason::new("a constant cannot have symbolic dimensions"))?;
+        let shape =
+            ty.shape.concrete().ok_or_else(|| Reason::new("a constant cannot have symbolic dimensions"))?;
         let tensor = match v {
             AttrValue::Call(_, args) => {
                 let [AttrValue::Str(hash)] = args.as_slice() else {
                     return Err(Reason::new("`blob` takes one hash in quotes"));
                 };
                 let Some(t) = blob(hash) else {
-                    return Err(Reason::new(format!(
-                        "constant \"{hash}\" is not in the model file"
-                    )));
+                    return Err(Reason::new(format!("constant \"{hash}\" is not in the model file")));
                 };
                 t.reshape(&shape)?.retype(ty.elem.clone())?
             }

@@ -66,8 +66,7 @@ pub struct Infer<'a> {
 impl<'a> Infer<'a> {
     /// The type of required operand `i`.
     pub fn ty(&self, i: usize) -> Result<&'a Type, Reason> {
-        self.opt(i)
-            .ok_or_else(|| Reason::new(format!("operand {} is missing", i + 1)))
+        self.opt(i).ok_or_else(|| Reason::new(format!("operand {} is missing", i + 1)))
     }
     /// The type of optional operand `i`.
     pub fn opt(&self, i: usize) -> Option<&'a Type> {
@@ -75,9 +74,7 @@ impl<'a> Infer<'a> {
     }
     /// The declared type of result `i`.
     pub fn declared(&self, i: usize) -> Result<&'a Type, Reason> {
-        self.declared
-            .get(i)
-            .ok_or_else(|| Reason::new("the result type must be declared"))
+        self.declared.get(i).ok_or_else(|| Reason::new("the result type must be declared"))
     }
 }
 
@@ -92,8 +89,7 @@ pub struct Eval<'a> {
 impl<'a> Eval<'a> {
     /// Required operand `i`.
     pub fn tensor(&self, i: usize) -> Result<&'a Tensor, Reason> {
-        self.opt(i)
-            .ok_or_else(|| Reason::new(format!("operand {} is missing", i + 1)))
+        self.opt(i).ok_or_else(|| Reason::new(format!("operand {} is missing", i + 1)))
     }
     /// Optional operand `i`.
     pub fn opt(&self, i: usize) -> Option<&'a Tensor> {
@@ -108,9 +104,7 @@ impl<'a> Eval<'a> {
     }
     /// Type of result `i`.
     pub fn out(&self, i: usize) -> Result<&'a Type, Reason> {
-        self.outs
-            .get(i)
-            .ok_or_else(|| Reason::new("a result type is not known"))
+        self.outs.get(i).ok_or_else(|| Reason::new("a result type is not known"))
     }
 }
 
@@ -249,12 +243,7 @@ impl Op {
         for (i, s) in specs.iter().enumerate() {
             let present = ins.get(i).copied().flatten().is_some();
             if !present && s.kind != OperandKind::Maybe {
-                return Err(Reason::new(format!(
-                    "`{}` needs operand {} (`{}`)",
-                    self.name(),
-                    i + 1,
-                    s.name
-                )));
+                return Err(Reason::new(format!("`{}` needs operand {} (`{}`)", self.name(), i + 1, s.name)));
             }
         }
         let many = specs.last().is_some_and(|s| s.kind == OperandKind::Many);
@@ -284,7 +273,6 @@ macro_rules! pending {
         Err(Reason::new("not written yet"))
     };
 }
-pub(crate) use pending;
 
 pub mod act;
 pub mod activation;

@@ -35,10 +35,7 @@ impl OpDef for Qconv {
         Self::NAMES[(self.rank as usize).clamp(1, 3) - 1]
     }
     fn named(mut self, name: &str) -> Self {
-        self.rank = Self::NAMES
-            .iter()
-            .position(|n| *n == name)
-            .map_or(2, |i| i as u8 + 1);
+        self.rank = Self::NAMES.iter().position(|n| *n == name).map_or(2, |i| i as u8 + 1);
         self
     }
     fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {

@@ -51,10 +51,8 @@ impl OpDef for Reduce {
         Self::NAMES[self.kind as usize]
     }
     fn named(mut self, name: &str) -> Self {
-        self.kind = Reduction::ALL
-            .into_iter()
-            .find(|k| Self::NAMES[*k as usize] == name)
-            .unwrap_or(Reduction::Mean);
+        self.kind =
+            Reduction::ALL.into_iter().find(|k| Self::NAMES[*k as usize] == name).unwrap_or(Reduction::Mean);
         self
     }
     fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
