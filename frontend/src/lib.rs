@@ -7,6 +7,8 @@ mod error;
 mod limits;
 pub mod map;
 pub mod onnx;
+mod write;
 
 pub use error::{Error, Unsupported};
 pub use limits::{Budget, Limits};
+pub use write::write_atomically;
