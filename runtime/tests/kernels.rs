@@ -58,6 +58,7 @@ fn vector_gemm_equals_scalar() {
         pack(Isa::Scalar).run(&a, lda, m, &mut expected, ldc);
         for isa in vector_tiers() {
             let gemm = pack(isa);
+            assert_eq!(gemm.isa(), isa);
             let mut out = vec![9; expected.len()];
             gemm.run(&a, lda, m, &mut out, ldc);
             assert_eq!(out, expected, "{isa} m={m} n={n} k={k} lda={lda} ldc={ldc}");
@@ -126,6 +127,7 @@ fn huge_multipliers_and_wide_zero_points_fall_back() {
         assert_eq!(q[0], 242);
 
         let gemm = PackedGemm::new(isa, &[100], 1, 1, 0, &[-20], &requant).unwrap();
+        assert_eq!(gemm.isa(), isa);
         gemm.run(&[1], 1, 1, &mut q, 1);
         assert_eq!(q[0], 188);
     }
@@ -197,6 +199,7 @@ fn check_conv(random: &mut Random, g: &ConvGeometry) {
     let expected = naive_conv(g, &x, &weights, x_zero, &[], &requant);
     for isa in Isa::available() {
         let conv = PackedConv::new(isa, g.clone(), &weights, x_zero, &[], &requant).unwrap();
+        assert_eq!(conv.isa(), isa);
         let mut scratch = vec![0xAA; conv.scratch_bytes()];
         let mut out = vec![0; expected.len()];
         conv.run(&x, &mut out, &mut scratch, 0..conv.rows());

@@ -1,10 +1,12 @@
 //! `u8 × i8 → i32 → u8/i8` matrix product with requantization, for linear layers and, through
 //! row offsets, for convolutions.
 
-#[allow(dead_code)]
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(crate) mod pack;
 pub(crate) mod scalar;
-#[allow(dead_code)]
 pub(crate) mod tile;
 
 use pack::{Panels, Segment, choose_isa};

@@ -162,8 +162,7 @@ pub(crate) fn choose_isa(
             limit: max_depth(magnitude),
         });
     }
-    let _ = (isa, vectors);
-    Ok(Isa::Scalar)
+    Ok(if vectors { isa } else { Isa::Scalar })
 }
 
 /// The bias of a channel with `−z_x · Σ (w − z_w)` folded in.

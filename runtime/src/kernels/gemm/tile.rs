@@ -2,6 +2,7 @@
 
 use super::pack::Panels;
 use super::scalar;
+use crate::isa::Isa;
 
 /// Bases of the activation rows, in bytes from the origin of a call.
 #[derive(Clone, Copy)]
@@ -100,5 +101,52 @@ pub(crate) fn run(
         src.len(),
         origin + reach
     );
-    scalar::run(panels, &src[origin..], rows, m, &mut out);
+    match panels.isa {
+        // SAFETY: the tier was available when the weights were packed. Every row reads at most
+        // `reach` bytes after `origin`, and `out` holds `m` rows of `n` columns.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => unsafe { super::avx512::run(panels, src.as_ptr().add(origin), rows, m, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { super::avx2::run(panels, src.as_ptr().add(origin), rows, m, out) },
+        _ => scalar::run(panels, &src[origin..], rows, m, &mut out),
+    }
 }
+
+/// Reads the last `tail` (1 to 3) bytes of a row of `len` bytes into the low bytes of a group.
+///
+/// # Safety
+///
+/// `row` must point to `len` readable bytes, and `len % 4 == tail`.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+pub(crate) unsafe fn load_tail(row: *const u8, len: usize, tail: usize) -> i32 {
+    // SAFETY: the caller vouches for `len` bytes; the wide read ends at the last of them.
+    unsafe {
+        if len >= 4 {
+            let last = row.add(len - 4).cast::<u32>().read_unaligned();
+            (last >> (32 - 8 * tail)) as i32
+        } else {
+            (0..tail).fold(0, |group, i| group | i32::from(*row.add(i)) << (8 * i))
+        }
+    }
+}
+
+/// Expands `$body` for the constants 0 to 13 below `$count`, so that arrays indexed by `$i` stay
+/// in registers; a loop that is left rolled would move the accumulators to memory.
+#[cfg(target_arch = "x86_64")]
+macro_rules! unrolled {
+    ($i:ident < $count:expr, $body:block) => {
+        unrolled!(@ $i, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    (@ $i:ident, $count:expr, $body:block, $($n:literal)*) => {
+        $({
+            #[allow(non_upper_case_globals)]
+            const $i: usize = $n;
+            if $i < $count $body
+        })*
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use unrolled;
