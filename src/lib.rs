@@ -1,1 +1,3 @@
 //! quantir: a quantization compiler.
+
+pub mod data;
