@@ -16,11 +16,7 @@ fn main() {
     let filter = arguments.next().unwrap_or_default();
     let isas = match arguments.next() {
         Some(name) => vec![name.parse::<Isa>().expect("an instruction set")],
-        None => Isa::available()
-            .into_iter()
-            .filter(|&isa| isa != Isa::Scalar)
-            .rev()
-            .collect(),
+        None => Isa::available().into_iter().filter(|&isa| isa != Isa::Scalar).rev().collect(),
     };
     let peak = peak();
     println!("dot product peak {peak:.1} GMAC/s");
@@ -62,10 +58,7 @@ fn layers() -> Vec<Layer> {
             _ => format!("depthwise {k}x{k}"),
         };
         let name = format!("{kind} s{s} {size}x{size} {ci}->{co}");
-        layers.push(Layer {
-            name,
-            kind: Kind::Conv(g),
-        });
+        layers.push(Layer { name, kind: Kind::Conv(g) });
     };
     conv(224, 3, 32, 1, 3, 2);
     for (size, ci, co) in [
@@ -108,10 +101,7 @@ fn layers() -> Vec<Layer> {
     conv(56, 64, 64, 1, 3, 1);
     conv(14, 256, 256, 1, 3, 1);
     for (m, n, k) in [(1, 1000, 1280), (128, 768, 768), (384, 384, 384)] {
-        layers.push(Layer {
-            name: format!("linear {m}x{k}->{n}"),
-            kind: Kind::Linear { m, n, k },
-        });
+        layers.push(Layer { name: format!("linear {m}x{k}->{n}"), kind: Kind::Linear { m, n, k } });
     }
     layers
 }
@@ -122,12 +112,7 @@ impl Layer {
         let requant = |n: usize, k: usize| Requant {
             bias: vec![100; n],
             mult: vec![0.5 / (75.0 * 100.0 * (k as f32).sqrt()) * 60.0; n],
-            out: OutputRange {
-                zero: 10,
-                lo: 10,
-                hi: 250,
-                signed: false,
-            },
+            out: OutputRange { zero: 10, lo: 10, hi: 250, signed: false },
         };
         match &self.kind {
             Kind::Linear { m, n, k } => {
@@ -141,15 +126,9 @@ impl Layer {
             Kind::Conv(g) => {
                 let count = g.channels_out * g.depth();
                 let weights: Vec<i8> = (0..count).map(|i| (i * 37 % 251) as i8).collect();
-                let conv = PackedConv::new(
-                    isa,
-                    g.clone(),
-                    &weights,
-                    7,
-                    &[],
-                    &requant(g.channels_out, g.depth()),
-                )
-                .expect("packs");
+                let conv =
+                    PackedConv::new(isa, g.clone(), &weights, 7, &[], &requant(g.channels_out, g.depth()))
+                        .expect("packs");
                 let x: Vec<u8> = (0..g.input_len()).map(|i| (i * 91 % 241) as u8).collect();
                 let mut out = vec![0; conv.rows() * conv.row_len()];
                 let mut scratch = vec![0; conv.scratch_bytes()];
@@ -183,19 +162,12 @@ fn peak() -> f64 {
     #[cfg(target_arch = "x86_64")]
     {
         const ROUNDS: usize = 20_000;
-        let (name, per_round) = if Isa::Avx512Vnni.is_available() {
-            (Isa::Avx512Vnni, 12 * 64)
-        } else {
-            (Isa::Avx2, 12 * 16)
-        };
+        let (name, per_round) =
+            if Isa::Avx512Vnni.is_available() { (Isa::Avx512Vnni, 12 * 64) } else { (Isa::Avx2, 12 * 16) };
         if name.is_available() {
             // SAFETY: the tier was detected.
             let seconds = best(|| unsafe {
-                if name == Isa::Avx512Vnni {
-                    x86::dots(ROUNDS)
-                } else {
-                    x86::madds(ROUNDS)
-                }
+                if name == Isa::Avx512Vnni { x86::dots(ROUNDS) } else { x86::madds(ROUNDS) }
             });
             return (ROUNDS * per_round) as f64 / seconds * 1e-9;
         }

@@ -64,11 +64,7 @@ impl Isa {
 
     /// This tier if the machine has it, otherwise the best one below that the machine has.
     pub fn or_available(self) -> Isa {
-        if self.is_available() {
-            self
-        } else {
-            self.min(Isa::detect())
-        }
+        if self.is_available() { self } else { self.min(Isa::detect()) }
     }
 
     /// The name used on the command line and in printed plans.
@@ -104,10 +100,7 @@ impl FromStr for Isa {
             return Ok(isa);
         }
         let names: Vec<String> = present.iter().map(|isa| format!("`{isa}`")).collect();
-        Err(ParseIsaError {
-            given: text.to_owned(),
-            present: names.join(", "),
-        })
+        Err(ParseIsaError { given: text.to_owned(), present: names.join(", ") })
     }
 }
 

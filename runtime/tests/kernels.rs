@@ -86,11 +86,7 @@ fn extreme_values_do_not_saturate_early() {
     for weight in [-128i8, 127] {
         let weights = vec![weight; n * k];
         let full = 255.0 * f32::from(weight) * k as f32;
-        let requant = Requant {
-            bias: vec![],
-            mult: vec![200.0 / full; n],
-            out: OutputRange::u8(20),
-        };
+        let requant = Requant { bias: vec![], mult: vec![200.0 / full; n], out: OutputRange::u8(20) };
         let a = vec![255; 3 * k];
         for isa in Isa::available() {
             let gemm = PackedGemm::new(isa, &weights, n, k, 0, &[], &requant).unwrap();
@@ -105,22 +101,14 @@ fn extreme_values_do_not_saturate_early() {
 fn huge_multipliers_and_wide_zero_points_fall_back() {
     let out = OutputRange::u8(128);
     for isa in Isa::available() {
-        let requant = Requant {
-            bias: vec![],
-            mult: vec![1e30, -1e30],
-            out,
-        };
+        let requant = Requant { bias: vec![], mult: vec![1e30, -1e30], out };
         let gemm = PackedGemm::new(isa, &[1, 1], 2, 1, 0, &[], &requant).unwrap();
         assert_eq!(gemm.isa(), Isa::Scalar);
         let mut q = [0; 2];
         gemm.run(&[7], 1, 1, &mut q, 2);
         assert_eq!(q, [255, 0]);
 
-        let requant = Requant {
-            bias: vec![],
-            mult: vec![0.5],
-            out,
-        };
+        let requant = Requant { bias: vec![], mult: vec![0.5], out };
         let gemm = PackedGemm::new(isa, &[127], 1, 1, 0, &[-100], &requant).unwrap();
         assert_eq!(gemm.isa(), Isa::Scalar);
         gemm.run(&[1], 1, 1, &mut q, 1);
@@ -136,19 +124,9 @@ fn huge_multipliers_and_wide_zero_points_fall_back() {
 #[test]
 fn too_deep_a_reduction_is_an_error() {
     let k = 65_794;
-    let requant = Requant {
-        bias: vec![],
-        mult: vec![1e-6],
-        out: OutputRange::u8(0),
-    };
+    let requant = Requant { bias: vec![], mult: vec![1e-6], out: OutputRange::u8(0) };
     let error = PackedGemm::new(Isa::Scalar, &vec![1; k], 1, k, 0, &[], &requant).err();
-    assert_eq!(
-        error,
-        Some(KernelError::Depth {
-            depth: k,
-            limit: 65_793
-        })
-    );
+    assert_eq!(error, Some(KernelError::Depth { depth: k, limit: 65_793 }));
 }
 
 /// Direct convolution in `i64`, over one image.
@@ -210,11 +188,7 @@ fn check_conv(random: &mut Random, g: &ConvGeometry) {
         scratch.fill(0x55);
         conv.run(&x, bottom, &mut scratch, middle..conv.rows());
         conv.run(&x, top, &mut scratch, 0..middle);
-        assert_eq!(
-            first_difference(&out, &expected),
-            None,
-            "{isa} split at {middle} {g:?}"
-        );
+        assert_eq!(first_difference(&out, &expected), None, "{isa} split at {middle} {g:?}");
     }
 }
 
@@ -311,15 +285,9 @@ fn depthwise_convolutions_are_the_formula() {
 
 #[test]
 fn bad_geometries_are_errors() {
-    let requant = Requant {
-        bias: vec![],
-        mult: vec![1.0; 4],
-        out: OutputRange::i8(0),
-    };
+    let requant = Requant { bias: vec![], mult: vec![1.0; 4], out: OutputRange::i8(0) };
     let mut g = ConvGeometry::new_2d(3, 4, [2, 2], [3, 3]);
-    let error = PackedConv::new(Isa::Scalar, g.clone(), &[0; 108], 0, &[], &requant)
-        .err()
-        .unwrap();
+    let error = PackedConv::new(Isa::Scalar, g.clone(), &[0; 108], 0, &[], &requant).err().unwrap();
     assert!(error.to_string().contains("kernel spans 3"), "{error}");
     g.groups = 2;
     assert!(matches!(g.check(), Err(KernelError::Geometry(_))));

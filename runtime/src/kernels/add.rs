@@ -27,10 +27,7 @@ impl Add {
     ///
     /// If the lengths differ.
     pub fn run(&self, isa: Isa, a: &[u8], b: &[u8], out: &mut [u8]) {
-        assert!(
-            a.len() == out.len() && b.len() == out.len(),
-            "operands differ in length"
-        );
+        assert!(a.len() == out.len() && b.len() == out.len(), "operands differ in length");
         add(isa, self, Store::new(&self.out), a, b, out);
     }
 

@@ -20,43 +20,26 @@ pub struct OutputRange {
 impl OutputRange {
     /// The full `u8` range around `zero`.
     pub const fn u8(zero: i32) -> OutputRange {
-        OutputRange {
-            zero,
-            lo: 0,
-            hi: 255,
-            signed: false,
-        }
+        OutputRange { zero, lo: 0, hi: 255, signed: false }
     }
 
     /// The full `i8` range around `zero`.
     pub const fn i8(zero: i32) -> OutputRange {
-        OutputRange {
-            zero,
-            lo: -128,
-            hi: 127,
-            signed: true,
-        }
+        OutputRange { zero, lo: -128, hi: 127, signed: true }
     }
 
     /// Checks that the bounds are ordered and all three numbers fit the type.
     pub fn check(&self) -> Result<(), KernelError> {
         let (lo, hi) = if self.signed { (-128, 127) } else { (0, 255) };
-        for (what, value) in [
-            ("output zero point", self.zero),
-            ("lower bound", self.lo),
-            ("upper bound", self.hi),
-        ] {
+        for (what, value) in
+            [("output zero point", self.zero), ("lower bound", self.lo), ("upper bound", self.hi)]
+        {
             if value < lo || value > hi {
                 return Err(KernelError::Range { what, value, lo, hi });
             }
         }
         if self.lo > self.hi {
-            return Err(KernelError::Range {
-                what: "lower bound",
-                value: self.lo,
-                lo,
-                hi: self.hi,
-            });
+            return Err(KernelError::Range { what: "lower bound", value: self.lo, lo, hi: self.hi });
         }
         Ok(())
     }
@@ -78,11 +61,7 @@ impl Requant {
     pub fn check(&self, channels: usize) -> Result<(), KernelError> {
         self.out.check()?;
         if !self.bias.is_empty() && self.bias.len() != channels {
-            return Err(KernelError::Length {
-                what: "bias",
-                expected: channels,
-                found: self.bias.len(),
-            });
+            return Err(KernelError::Length { what: "bias", expected: channels, found: self.bias.len() });
         }
         if self.mult.len() != channels {
             return Err(KernelError::Length {
@@ -92,10 +71,7 @@ impl Requant {
             });
         }
         match self.mult.iter().position(|m| !m.is_finite()) {
-            Some(channel) => Err(KernelError::Multiplier {
-                channel,
-                value: self.mult[channel],
-            }),
+            Some(channel) => Err(KernelError::Multiplier { channel, value: self.mult[channel] }),
             None => Ok(()),
         }
     }
@@ -124,26 +100,10 @@ mod tests {
 
     #[test]
     fn bad_parameters_are_reported() {
-        assert!(
-            OutputRange {
-                zero: 3,
-                lo: 9,
-                hi: 8,
-                signed: false
-            }
-            .check()
-            .is_err()
-        );
+        assert!(OutputRange { zero: 3, lo: 9, hi: 8, signed: false }.check().is_err());
         assert!(OutputRange::u8(256).check().is_err());
-        let requant = Requant {
-            bias: vec![],
-            mult: vec![1.0, f32::NAN],
-            out: OutputRange::i8(0),
-        };
-        assert!(matches!(
-            requant.check(2),
-            Err(KernelError::Multiplier { channel: 1, .. })
-        ));
+        let requant = Requant { bias: vec![], mult: vec![1.0, f32::NAN], out: OutputRange::i8(0) };
+        assert!(matches!(requant.check(2), Err(KernelError::Multiplier { channel: 1, .. })));
         assert!(matches!(requant.check(3), Err(KernelError::Length { .. })));
     }
 }

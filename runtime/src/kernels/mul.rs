@@ -24,10 +24,7 @@ impl Mul {
     ///
     /// If the lengths differ.
     pub fn run(&self, isa: Isa, a: &[u8], b: &[u8], out: &mut [u8]) {
-        assert!(
-            a.len() == out.len() && b.len() == out.len(),
-            "operands differ in length"
-        );
+        assert!(a.len() == out.len() && b.len() == out.len(), "operands differ in length");
         mul(isa, self, Store::new(&self.out), a, b, out);
     }
 
@@ -38,10 +35,7 @@ impl Mul {
     ///
     /// If `a` and `out` differ in length or are no multiple of `b`.
     pub fn run_channels(&self, isa: Isa, a: &[u8], b: &[u8], out: &mut [u8]) {
-        assert!(
-            a.len() == out.len() && a.len().is_multiple_of(b.len().max(1)),
-            "operands differ in length"
-        );
+        assert!(a.len() == out.len() && a.len().is_multiple_of(b.len().max(1)), "operands differ in length");
         mul_channels(isa, self, Store::new(&self.out), a, b, out);
     }
 }

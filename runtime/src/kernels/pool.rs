@@ -77,25 +77,13 @@ impl PoolGeometry {
     fn padded_count(&self, axis: usize, output: usize) -> usize {
         let begin = output * self.stride[axis];
         let padded = self.input[axis] + self.pad_begin[axis] + self.pad_end[axis];
-        padded
-            .saturating_sub(begin)
-            .div_ceil(self.dilation[axis])
-            .min(self.kernel[axis])
+        padded.saturating_sub(begin).div_ceil(self.dilation[axis]).min(self.kernel[axis])
     }
 
     fn check(&self, x: &[u8], out: &[u8], rows: &Range<usize>) {
         assert!(x.len() >= self.input_len(), "image has {} bytes", x.len());
-        assert!(
-            rows.end <= self.rows(),
-            "rows end at {} of {}",
-            rows.end,
-            self.rows()
-        );
-        assert!(
-            out.len() >= rows.len() * self.row_len(),
-            "output has {} bytes",
-            out.len()
-        );
+        assert!(rows.end <= self.rows(), "rows end at {} of {}", rows.end, self.rows());
+        assert!(out.len() >= rows.len() * self.row_len(), "output has {} bytes", out.len());
     }
 }
 

@@ -38,10 +38,7 @@ impl Store {
         let value = if value > self.lo { value } else { self.lo };
         let value = if value < self.hi { value } else { self.hi };
         let rounded = (value + MAGIC).to_bits() as i32;
-        (rounded
-            .wrapping_sub(MAGIC.to_bits() as i32)
-            .wrapping_add(self.zero) as u8)
-            ^ self.flip
+        (rounded.wrapping_sub(MAGIC.to_bits() as i32).wrapping_add(self.zero) as u8) ^ self.flip
     }
 }
 
@@ -91,12 +88,7 @@ mod tests {
 
     #[test]
     fn rounding_matches_the_definition() {
-        let range = OutputRange {
-            zero: -5,
-            lo: -128,
-            hi: 127,
-            signed: true,
-        };
+        let range = OutputRange { zero: -5, lo: -128, hi: 127, signed: true };
         let store = Store::new(&range);
         for step in -4000..4000 {
             let value = step as f32 * 0.125;

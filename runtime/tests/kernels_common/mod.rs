@@ -45,23 +45,11 @@ pub fn requant(random: &mut Random, channels: usize, depth: usize, signed: bool)
     let (least, greatest) = if signed { (-128, 127) } else { (0, 255) };
     let zero = least + random.below(256) as i32;
     let narrow = random.below(3);
-    let lo = if narrow == 0 {
-        least
-    } else {
-        least + random.below(40) as i32
-    };
-    let hi = if narrow < 2 {
-        greatest
-    } else {
-        greatest - random.below(40) as i32
-    };
+    let lo = if narrow == 0 { least } else { least + random.below(40) as i32 };
+    let hi = if narrow < 2 { greatest } else { greatest - random.below(40) as i32 };
     Requant {
-        bias: (0..channels)
-            .map(|_| ((random.unit() - 0.5) * spread) as i32)
-            .collect(),
-        mult: (0..channels)
-            .map(|_| (0.3 + random.unit()) * 60.0 / spread)
-            .collect(),
+        bias: (0..channels).map(|_| ((random.unit() - 0.5) * spread) as i32).collect(),
+        mult: (0..channels).map(|_| (0.3 + random.unit()) * 60.0 / spread).collect(),
         out: OutputRange { zero, lo, hi, signed },
     }
 }
@@ -73,8 +61,5 @@ pub fn vector_tiers() -> Vec<Isa> {
             println!("skipped: this machine has no {isa}");
         }
     }
-    Isa::available()
-        .into_iter()
-        .filter(|&isa| isa != Isa::Scalar)
-        .collect()
+    Isa::available().into_iter().filter(|&isa| isa != Isa::Scalar).collect()
 }

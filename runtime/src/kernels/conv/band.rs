@@ -32,19 +32,11 @@ impl Band {
         let channels = geometry.channels_in;
         let [_, height, width] = geometry.output();
         let span: [usize; 3] = std::array::from_fn(|axis| geometry.span(axis));
-        let extent_of = |rows: usize| {
-            [
-                span[0],
-                (rows - 1) * geometry.stride[1] + span[1],
-                geometry.padded(2),
-            ]
-        };
+        let extent_of =
+            |rows: usize| [span[0], (rows - 1) * geometry.stride[1] + span[1], geometry.padded(2)];
         let run = |pitch: [usize; 2]| segments(geometry, pitch);
 
-        let in_place_pitch = [
-            geometry.input[1] * geometry.input[2] * channels,
-            geometry.input[2] * channels,
-        ];
+        let in_place_pitch = [geometry.input[1] * geometry.input[2] * channels, geometry.input[2] * channels];
         let in_place = run(in_place_pitch);
         let copies = geometry.is_padded() || in_place.iter().any(|s| s.len % 4 != 0);
         let (rows, copy, pitch, segments) = if copies {
@@ -56,12 +48,7 @@ impl Band {
             let pitch = [extent[1] * extent[2] * channels, extent[2] * channels];
             (rows, Some(extent), pitch, run(pitch))
         } else {
-            (
-                height.min((IN_PLACE_POSITIONS / width).max(1)),
-                None,
-                in_place_pitch,
-                in_place,
-            )
+            (height.min((IN_PLACE_POSITIONS / width).max(1)), None, in_place_pitch, in_place)
         };
         let mut table = Vec::with_capacity(rows * width);
         for row in 0..rows {
@@ -70,15 +57,7 @@ impl Band {
                 table.push(offset as u32);
             }
         }
-        Band {
-            rows,
-            height,
-            width,
-            copy,
-            table,
-            segments,
-            channels,
-        }
+        Band { rows, height, width, copy, table, segments, channels }
     }
 
     pub(super) fn segments(&self) -> &[Segment] {
@@ -86,9 +65,7 @@ impl Band {
     }
 
     pub(super) fn scratch_bytes(&self) -> usize {
-        self.copy.map_or(0, |extent| {
-            extent.iter().product::<usize>() * self.channels + SLACK
-        })
+        self.copy.map_or(0, |extent| extent.iter().product::<usize>() * self.channels + SLACK)
     }
 
     /// Rows of the longest band that starts at output row `row`.
@@ -111,23 +88,14 @@ impl Band {
         x_zero: u8,
         row: usize,
     ) -> (&'a [u8], usize) {
-        let first = [
-            row / self.height * geometry.stride[0],
-            row % self.height * geometry.stride[1],
-        ];
+        let first = [row / self.height * geometry.stride[0], row % self.height * geometry.stride[1]];
         let Some(extent) = self.copy else {
             let line = geometry.input[2] * self.channels;
             return (x, (first[0] * geometry.input[1] + first[1]) * line);
         };
         let line = extent[2] * self.channels;
-        let (left, filled) = (
-            geometry.pad_begin[2] * self.channels,
-            geometry.input[2] * self.channels,
-        );
-        for (index, to) in scratch[..extent[0] * extent[1] * line]
-            .chunks_exact_mut(line)
-            .enumerate()
-        {
+        let (left, filled) = (geometry.pad_begin[2] * self.channels, geometry.input[2] * self.channels);
+        for (index, to) in scratch[..extent[0] * extent[1] * line].chunks_exact_mut(line).enumerate() {
             let plane = (first[0] + index / extent[1]).wrapping_sub(geometry.pad_begin[0]);
             let height = (first[1] + index % extent[1]).wrapping_sub(geometry.pad_begin[1]);
             if plane < geometry.input[0] && height < geometry.input[1] {
@@ -155,10 +123,7 @@ fn segments(geometry: &ConvGeometry, pitch: [usize; 2]) -> Vec<Segment> {
                     + width * geometry.dilation[2] * geometry.channels_in;
                 match segments.last_mut() {
                     Some(last) if last.offset + last.len == offset => last.len += channels,
-                    _ => segments.push(Segment {
-                        offset,
-                        len: channels,
-                    }),
+                    _ => segments.push(Segment { offset, len: channels }),
                 }
             }
         }

@@ -67,9 +67,7 @@ impl ConvGeometry {
         }
         for axis in 0..3 {
             if self.kernel[axis] == 0 || self.stride[axis] == 0 || self.dilation[axis] == 0 {
-                return fail(format!(
-                    "kernel, stride and dilation of axis {axis} must be positive"
-                ));
+                return fail(format!("kernel, stride and dilation of axis {axis} must be positive"));
             }
             if self.padded(axis) < self.span(axis) {
                 return fail(format!(

@@ -59,12 +59,7 @@ impl PackedConv {
         if geometry.is_depthwise() {
             let inner = PackedDepthwise::new(isa, geometry.clone(), weights, x_zero, w_zero, requant)?;
             let isa = inner.isa();
-            return Ok(PackedConv {
-                geometry,
-                x_zero: x_zero as u8,
-                isa,
-                form: Form::Depthwise(inner),
-            });
+            return Ok(PackedConv { geometry, x_zero: x_zero as u8, isa, form: Form::Depthwise(inner) });
         }
         let depth = geometry.depth();
         let isa = choose_isa(isa, weights, depth, x_zero, w_zero, requant)?;
@@ -80,10 +75,7 @@ impl PackedConv {
             }
         }
         let form = if geometry.is_pointwise() {
-            let segments = vec![Segment {
-                offset: 0,
-                len: channels,
-            }];
+            let segments = vec![Segment { offset: 0, len: channels }];
             Form::Pointwise(Panels::new(isa, &reordered, segments, x_zero, w_zero, requant))
         } else {
             let band = Band::new(&geometry);
@@ -103,12 +95,7 @@ impl PackedConv {
                 .collect();
             Form::Direct { groups, band }
         };
-        Ok(PackedConv {
-            geometry,
-            x_zero: x_zero as u8,
-            isa,
-            form,
-        })
+        Ok(PackedConv { geometry, x_zero: x_zero as u8, isa, form })
     }
 
     /// The shapes.
@@ -134,9 +121,8 @@ impl PackedConv {
     /// Bytes of scratch that each call needs; ranges that run at the same time need their own.
     pub fn scratch_bytes(&self) -> usize {
         match &self.form {
-            Form::Pointwise(_) => 0,
             Form::Direct { band, .. } => band.scratch_bytes(),
-            Form::Depthwise(inner) => inner.scratch_bytes(),
+            Form::Pointwise(_) | Form::Depthwise(_) => 0,
         }
     }
 
@@ -148,22 +134,9 @@ impl PackedConv {
     pub fn run(&self, x: &[u8], out: &mut [u8], scratch: &mut [u8], rows: Range<usize>) {
         let geometry = &self.geometry;
         assert!(x.len() >= geometry.input_len(), "image has {} bytes", x.len());
-        assert!(
-            rows.end <= self.rows(),
-            "rows end at {} of {}",
-            rows.end,
-            self.rows()
-        );
-        assert!(
-            out.len() >= rows.len() * self.row_len(),
-            "output has {} bytes",
-            out.len()
-        );
-        assert!(
-            scratch.len() >= self.scratch_bytes(),
-            "scratch has {} bytes",
-            scratch.len()
-        );
+        assert!(rows.end <= self.rows(), "rows end at {} of {}", rows.end, self.rows());
+        assert!(out.len() >= rows.len() * self.row_len(), "output has {} bytes", out.len());
+        assert!(scratch.len() >= self.scratch_bytes(), "scratch has {} bytes", scratch.len());
         if rows.is_empty() {
             return;
         }
@@ -177,10 +150,8 @@ impl PackedConv {
                 tile::run(panels, x, origin, Rows::Strided { stride: channels }, pixels, out);
             }
             Form::Direct { groups, band } => {
-                let (inputs, outputs) = (
-                    geometry.channels_in / geometry.groups,
-                    geometry.channels_out / geometry.groups,
-                );
+                let (inputs, outputs) =
+                    (geometry.channels_in / geometry.groups, geometry.channels_out / geometry.groups);
                 let mut done = 0;
                 while done < rows.len() {
                     let count = band.rows_from(rows.start + done).min(rows.len() - done);
@@ -207,7 +178,7 @@ impl PackedConv {
                     done += count;
                 }
             }
-            Form::Depthwise(inner) => inner.run(x, out, scratch, rows),
+            Form::Depthwise(inner) => inner.run(x, out, rows),
         }
     }
 }

@@ -1,7 +1,13 @@
-//! Depthwise convolution: channels fill the vectors and taps are summed four at a time.
+//! Depthwise convolution: channels fill the vectors and taps are summed two or four at a time.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod pack;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod sliding;
 
 use std::ops::Range;
 
@@ -10,7 +16,7 @@ use super::epilogue::Requant;
 use super::error::KernelError;
 use super::gemm::pack::choose_isa;
 use crate::isa::Isa;
-use pack::Weights;
+use pack::{Form, Weights};
 
 /// A depthwise convolution's weights, bias and multipliers, packed for one tier and one geometry.
 #[derive(Clone)]
@@ -19,6 +25,8 @@ pub struct PackedDepthwise {
     x_zero: u8,
     isa: Isa,
     weights: Weights,
+    /// What taps outside the image read: a pixel, or a line if whole lines may be outside.
+    outside: Vec<u8>,
 }
 
 impl PackedDepthwise {
@@ -34,7 +42,7 @@ impl PackedDepthwise {
         requant: &Requant,
     ) -> Result<PackedDepthwise, KernelError> {
         geometry.check()?;
-        if !geometry.is_depthwise() && geometry.channels_out != 1 {
+        if !geometry.is_depthwise() {
             return Err(KernelError::Geometry(format!(
                 "{} groups of {} input and {} output channels are not depthwise",
                 geometry.groups, geometry.channels_in, geometry.channels_out
@@ -43,12 +51,12 @@ impl PackedDepthwise {
         requant.check(geometry.channels_out)?;
         let isa = choose_isa(isa, weights, geometry.depth(), x_zero, w_zero, requant)?;
         let weights = Weights::new(isa, &geometry, weights, x_zero, w_zero, requant);
-        Ok(PackedDepthwise {
-            geometry,
-            x_zero: x_zero as u8,
-            isa,
-            weights,
-        })
+        let pixels = match weights.form {
+            Form::Sliding { .. } => geometry.input[2],
+            _ => 1,
+        };
+        let outside = vec![x_zero as u8; pixels * geometry.channels_in];
+        Ok(PackedDepthwise { geometry, x_zero: x_zero as u8, isa, weights, outside })
     }
 
     /// The shapes.
@@ -61,36 +69,82 @@ impl PackedDepthwise {
         self.isa
     }
 
-    /// Bytes of scratch that each call needs.
-    pub fn scratch_bytes(&self) -> usize {
-        0
-    }
-
     /// Computes the output rows `rows` of the image `x` into `out`, which holds those rows only.
     ///
     /// # Panics
     ///
-    /// If a slice is shorter than the geometry, the range or [`scratch_bytes`](Self::scratch_bytes) asks.
-    pub fn run(&self, x: &[u8], out: &mut [u8], scratch: &mut [u8], rows: Range<usize>) {
+    /// If a slice is shorter than the geometry and the range ask.
+    pub fn run(&self, x: &[u8], out: &mut [u8], rows: Range<usize>) {
         let row_len = self.geometry.row_len();
-        assert!(
-            x.len() >= self.geometry.input_len(),
-            "image has {} bytes",
-            x.len()
-        );
-        assert!(rows.end <= self.geometry.rows(), "rows end at {}", rows.end);
-        assert!(
-            out.len() >= rows.len() * row_len,
-            "output has {} bytes",
-            out.len()
-        );
-        assert!(
-            scratch.len() >= self.scratch_bytes(),
-            "scratch has {} bytes",
-            scratch.len()
-        );
+        assert!(x.len() >= self.geometry.input_len(), "image has {} bytes", x.len());
+        assert!(rows.end <= self.geometry.rows(), "rows end at {} of {}", rows.end, self.geometry.rows());
+        assert!(out.len() >= rows.len() * row_len, "output has {} bytes", out.len());
         for (row, out) in rows.zip(out.chunks_exact_mut(row_len)) {
-            scalar::row(self, x, row, out);
+            match self.weights.form {
+                // SAFETY: the form's tier was available when the weights were packed, `x` holds
+                // the image, `row` is one of the geometry's, and `out` holds it.
+                #[cfg(target_arch = "x86_64")]
+                Form::Pairs => unsafe { avx2::row(self, x, row, out) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Form::Quads => unsafe { avx512::row(self, x, row, out) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Form::Sliding { kernel, stride } => unsafe {
+                    match (kernel, stride) {
+                        (3, 1) => sliding::row::<3, 1>(self, x, row, out),
+                        (3, _) => sliding::row::<3, 2>(self, x, row, out),
+                        (_, 1) => sliding::row::<5, 1>(self, x, row, out),
+                        (_, _) => sliding::row::<5, 2>(self, x, row, out),
+                    }
+                },
+                _ => scalar::row(self, x, row, out),
+            }
+        }
+    }
+
+    /// Calls `each` with every output column of `row` and the pointers of its taps, of which there
+    /// are `count`: those of the kernel, then ones that meet zero weights.
+    ///
+    /// Every pointer has all channels of a pixel behind it: a pixel of `x`, or `outside`.
+    #[cfg(target_arch = "x86_64")]
+    fn for_each_output(&self, x: &[u8], row: usize, count: usize, mut each: impl FnMut(usize, &[*const u8])) {
+        const ON_STACK: usize = 128;
+        let g = &self.geometry;
+        let outside = self.outside.as_ptr();
+        let mut stack = [outside; ON_STACK];
+        let mut heap = Vec::new();
+        let taps: &mut [*const u8] = if count <= ON_STACK {
+            &mut stack[..count]
+        } else {
+            heap.resize(count, outside);
+            &mut heap
+        };
+        let [_, height, width] = g.output();
+        let outputs = [row / height, row % height];
+        let at = |axis: usize, tap: usize| {
+            (outputs[axis] * g.stride[axis] + tap * g.dilation[axis]).wrapping_sub(g.pad_begin[axis])
+        };
+        for column in 0..width {
+            let left = (column * g.stride[2]).wrapping_sub(g.pad_begin[2]);
+            let mut next = taps.iter_mut();
+            for d in 0..g.kernel[0] {
+                let d = at(0, d);
+                for h in 0..g.kernel[1] {
+                    let h = at(1, h);
+                    let inside = d < g.input[0] && h < g.input[1];
+                    let line = d.wrapping_mul(g.input[1]).wrapping_add(h).wrapping_mul(g.input[2]);
+                    for (w, tap) in next.by_ref().take(g.kernel[2]).enumerate() {
+                        let w = left.wrapping_add(w * g.dilation[2]);
+                        *tap = if inside && w < g.input[2] {
+                            x[(line + w) * g.channels_in..].as_ptr()
+                        } else {
+                            outside
+                        };
+                    }
+                }
+            }
+            each(column, taps);
         }
     }
 }

@@ -36,10 +36,8 @@ pub(super) fn row(packed: &PackedDepthwise, x: &[u8], row: usize, out: &mut [u8]
                     }
                 }
             }
-            for ((out, &acc), &mult) in pixel[block.clone()]
-                .iter_mut()
-                .zip(acc.iter())
-                .zip(&weights.mult[block.clone()])
+            for ((out, &acc), &mult) in
+                pixel[block.clone()].iter_mut().zip(acc.iter()).zip(&weights.mult[block.clone()])
             {
                 *out = weights.store.apply(acc as f32 * mult);
             }

@@ -33,17 +33,8 @@ pub(super) unsafe fn run(
     mut out: Destination<'_>,
 ) {
     let tail = rows.tail(panels);
-    let call = Call {
-        panels,
-        src,
-        rows,
-        tail,
-        stride: out.stride(),
-        out: out.as_mut_ptr(),
-    };
-    let block = (BLOCK_BYTES / (4 * panels.groups).max(1))
-        .max(32)
-        .next_multiple_of(4);
+    let call = Call { panels, src, rows, tail, stride: out.stride(), out: out.as_mut_ptr() };
+    let block = (BLOCK_BYTES / (4 * panels.groups).max(1)).max(32).next_multiple_of(4);
     let mut first = 0;
     while first < m {
         let last = (first + block).min(m);
@@ -96,12 +87,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel,
         let mut weights = panels.weights.as_slice().as_ptr().add(panel.weights);
         for segment in &panels.segments {
             let mut at = segment.offset;
-            let end = at
-                + if call.tail == 0 {
-                    segment.groups() * 4
-                } else {
-                    segment.len - call.tail
-                };
+            let end = at + if call.tail == 0 { segment.groups() * 4 } else { segment.len - call.tail };
             while at < end {
                 let w = Weights::<NV>::load(weights);
                 unrolled!(i < MR, {
@@ -168,10 +154,7 @@ impl<const NV: usize> Weights<NV> {
     unsafe fn load(at: *const i8) -> Self {
         // SAFETY: the caller vouches for the bytes.
         let half = |i: usize| unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(at.add(16 * i).cast())) };
-        Weights {
-            even: std::array::from_fn(|j| half(2 * j)),
-            odd: std::array::from_fn(|j| half(2 * j + 1)),
-        }
+        Weights { even: std::array::from_fn(|j| half(2 * j)), odd: std::array::from_fn(|j| half(2 * j + 1)) }
     }
 
     /// Adds the products with the four activations in `x`.

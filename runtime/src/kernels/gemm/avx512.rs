@@ -33,17 +33,8 @@ pub(super) unsafe fn run(
     mut out: Destination<'_>,
 ) {
     let tail = rows.tail(panels);
-    let call = Call {
-        panels,
-        src,
-        rows,
-        tail,
-        stride: out.stride(),
-        out: out.as_mut_ptr(),
-    };
-    let block = (BLOCK_BYTES / (4 * panels.groups).max(1))
-        .max(84)
-        .next_multiple_of(84);
+    let call = Call { panels, src, rows, tail, stride: out.stride(), out: out.as_mut_ptr() };
+    let block = (BLOCK_BYTES / (4 * panels.groups).max(1)).max(84).next_multiple_of(84);
     let mut first = 0;
     while first < m {
         let last = (first + block).min(m);
@@ -112,12 +103,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel,
         let mut weights = panels.weights.as_slice().as_ptr().add(panel.weights);
         for segment in &panels.segments {
             let mut at = segment.offset;
-            let end = at
-                + if call.tail == 0 {
-                    segment.groups() * 4
-                } else {
-                    segment.len - call.tail
-                };
+            let end = at + if call.tail == 0 { segment.groups() * 4 } else { segment.len - call.tail };
             while at < end {
                 let w: [__m512i; NV] = std::array::from_fn(|j| _mm512_load_si512(weights.add(64 * j).cast()));
                 unrolled!(i < MR, {
@@ -205,11 +191,7 @@ impl Finish {
                 self.put(_mm512_permutexvar_epi32(order, bytes), out);
             } else {
                 // Two vectors pack to 8 columns in each 128-bit block, a third adds 4.
-                let third = if NV == 3 {
-                    words(v[2 % NV], v[2 % NV])
-                } else {
-                    _mm512_setzero_si512()
-                };
+                let third = if NV == 3 { words(v[2 % NV], v[2 % NV]) } else { _mm512_setzero_si512() };
                 let bytes = _mm512_packus_epi16(words(v[0], v[1 % NV]), third);
                 let order = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 6, 10, 14, 0, 0, 0, 0);
                 self.put(_mm512_permutexvar_epi32(order, bytes), out);

@@ -55,10 +55,7 @@ impl PackedGemm {
         requant.check(n)?;
         let isa = choose_isa(isa, weights, k, x_zero, w_zero, requant)?;
         let segments = vec![Segment { offset: 0, len: k }];
-        Ok(PackedGemm {
-            panels: Panels::new(isa, weights, segments, x_zero, w_zero, requant),
-            k,
-        })
+        Ok(PackedGemm { panels: Panels::new(isa, weights, segments, x_zero, w_zero, requant), k })
     }
 
     /// The tier that runs.
@@ -86,16 +83,8 @@ impl PackedGemm {
         if m == 0 {
             return;
         }
-        assert!(
-            lda >= self.k || m == 1,
-            "input row stride {lda} is below the {} columns",
-            self.k
-        );
-        assert!(
-            a.len() >= (m - 1) * lda + self.k,
-            "input has {} bytes, too few for {m} rows",
-            a.len()
-        );
+        assert!(lda >= self.k || m == 1, "input row stride {lda} is below the {} columns", self.k);
+        assert!(a.len() >= (m - 1) * lda + self.k, "input has {} bytes, too few for {m} rows", a.len());
         let out = Destination::new(out, ldc, m, 0, self.n());
         // The last group of a row is completed without a byte behind the row, see `Rows::tail`.
         tile::run(&self.panels, a, 0, Rows::Strided { stride: lda }, m, out);

@@ -106,38 +106,20 @@ pub(crate) fn choose_isa(
     let n = requant.mult.len();
     requant.check(n)?;
     if weights.len() != n * depth {
-        return Err(KernelError::Length {
-            what: "weights",
-            expected: n * depth,
-            found: weights.len(),
-        });
+        return Err(KernelError::Length { what: "weights", expected: n * depth, found: weights.len() });
     }
     if !(0..=255).contains(&x_zero) {
-        return Err(KernelError::Range {
-            what: "input zero point",
-            value: x_zero,
-            lo: 0,
-            hi: 255,
-        });
+        return Err(KernelError::Range { what: "input zero point", value: x_zero, lo: 0, hi: 255 });
     }
     if !w_zero.is_empty() && w_zero.len() != n {
-        return Err(KernelError::Length {
-            what: "weight zero points",
-            expected: n,
-            found: w_zero.len(),
-        });
+        return Err(KernelError::Length { what: "weight zero points", expected: n, found: w_zero.len() });
     }
     let mut vectors = true;
     let mut magnitude = 128;
     for channel in 0..n {
         let zero = w_zero.get(channel).copied().unwrap_or(0);
         if !(-128..=127).contains(&zero) {
-            return Err(KernelError::Range {
-                what: "weight zero point",
-                value: zero,
-                lo: -128,
-                hi: 127,
-            });
+            return Err(KernelError::Range { what: "weight zero point", value: zero, lo: -128, hi: 127 });
         }
         let row = &weights[channel * depth..][..depth];
         let (mut negative, mut positive) = (0i64, 0i64);
@@ -157,19 +139,14 @@ pub(crate) fn choose_isa(
         vectors &= bound as f64 * f64::from(requant.mult[channel].abs()) < (1u64 << 30) as f64;
     }
     if depth > max_depth(magnitude) {
-        return Err(KernelError::Depth {
-            depth,
-            limit: max_depth(magnitude),
-        });
+        return Err(KernelError::Depth { depth, limit: max_depth(magnitude) });
     }
     Ok(if vectors { isa } else { Isa::Scalar })
 }
 
 /// The bias of a channel with `−z_x · Σ (w − z_w)` folded in.
 pub(crate) fn folded_bias(bias: i32, x_zero: i32, w_zero: i32, row: &[i8]) -> i32 {
-    let sum = row
-        .iter()
-        .fold(0i32, |sum, &w| sum.wrapping_add(w as i32 - w_zero));
+    let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w as i32 - w_zero));
     bias.wrapping_sub(x_zero.wrapping_mul(sum))
 }
 
@@ -207,9 +184,8 @@ impl Panels {
             hi: (requant.out.hi + shift) as u8,
         };
         let Some(layout) = Layout::of(isa) else {
-            packed.plain = (0..n * depth)
-                .map(|i| i16::from(weights[i]) - zero_of(i / depth) as i16)
-                .collect();
+            packed.plain =
+                (0..n * depth).map(|i| i16::from(weights[i]) - zero_of(i / depth) as i16).collect();
             packed.bias = (0..n).map(bias_of).collect();
             packed.mult = requant.mult.clone();
             return packed;
@@ -220,13 +196,7 @@ impl Panels {
         while column < n {
             let columns = (n - column).min(layout.widest * layout.lanes);
             let vectors = columns.div_ceil(layout.lanes);
-            packed.panels.push(Panel {
-                column,
-                columns,
-                vectors,
-                weights: bytes,
-                params,
-            });
+            packed.panels.push(Panel { column, columns, vectors, weights: bytes, params });
             bytes += packed.groups * vectors * layout.lanes * 4;
             params += vectors * layout.lanes;
             column += columns;
@@ -266,11 +236,7 @@ impl Panels {
 
     /// Bytes after an output's base that a vector kernel may read.
     pub(crate) fn reach(&self) -> usize {
-        self.segments
-            .iter()
-            .map(|s| s.offset + s.groups() * 4)
-            .max()
-            .unwrap_or(0)
+        self.segments.iter().map(|s| s.offset + s.groups() * 4).max().unwrap_or(0)
     }
 }
 
@@ -287,16 +253,8 @@ impl Layout {
     fn of(isa: Isa) -> Option<Layout> {
         match isa {
             Isa::Scalar => None,
-            Isa::Avx2 => Some(Layout {
-                isa,
-                lanes: 8,
-                widest: 2,
-            }),
-            Isa::Avx512Vnni => Some(Layout {
-                isa,
-                lanes: 16,
-                widest: 4,
-            }),
+            Isa::Avx2 => Some(Layout { isa, lanes: 8, widest: 2 }),
+            Isa::Avx512Vnni => Some(Layout { isa, lanes: 16, widest: 4 }),
         }
     }
 

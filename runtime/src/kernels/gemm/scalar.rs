@@ -22,7 +22,5 @@ pub(crate) fn run(panels: &Panels, src: &[u8], rows: Rows<'_>, m: usize, out: &m
 }
 
 fn dot(x: &[u8], weights: &[i16]) -> i32 {
-    x.iter()
-        .zip(weights)
-        .fold(0, |acc, (&x, &w)| acc.wrapping_add(i32::from(x) * i32::from(w)))
+    x.iter().zip(weights).fold(0, |acc, (&x, &w)| acc.wrapping_add(i32::from(x) * i32::from(w)))
 }

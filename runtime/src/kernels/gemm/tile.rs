@@ -49,24 +49,10 @@ impl<'a> Destination<'a> {
         column: usize,
         columns: usize,
     ) -> Destination<'a> {
-        assert!(
-            stride >= column + columns || rows <= 1,
-            "output row stride {stride} is below its columns"
-        );
-        let needed = if rows == 0 {
-            0
-        } else {
-            (rows - 1) * stride + column + columns
-        };
-        assert!(
-            bytes.len() >= needed,
-            "output has {} bytes, expected {needed}",
-            bytes.len()
-        );
-        Destination {
-            bytes: bytes.get_mut(column..).unwrap_or_default(),
-            stride,
-        }
+        assert!(stride >= column + columns || rows <= 1, "output row stride {stride} is below its columns");
+        let needed = if rows == 0 { 0 } else { (rows - 1) * stride + column + columns };
+        assert!(bytes.len() >= needed, "output has {} bytes, expected {needed}", bytes.len());
+        Destination { bytes: bytes.get_mut(column..).unwrap_or_default(), stride }
     }
 
     pub(crate) fn row(&mut self, row: usize, columns: usize) -> &mut [u8] {
@@ -95,12 +81,7 @@ pub(crate) fn run(
         Rows::Strided { stride } => (m.max(1) - 1) * stride + panels.segments[0].len,
         Rows::Table(table) => table[..m].iter().max().map_or(0, |&last| last as usize) + panels.reach(),
     };
-    assert!(
-        m == 0 || src.len() >= origin + reach,
-        "input has {} bytes, reads {}",
-        src.len(),
-        origin + reach
-    );
+    assert!(m == 0 || src.len() >= origin + reach, "input has {} bytes, reads {}", src.len(), origin + reach);
     match panels.isa {
         // SAFETY: the tier was available when the weights were packed. Every row reads at most
         // `reach` bytes after `origin`, and `out` holds `m` rows of `n` columns.
