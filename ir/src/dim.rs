@@ -161,10 +161,15 @@ impl Dim {
         rest.retain(|(_, k)| *k != 0);
         let quotient = match Dim::from_terms(rest) {
             Dim::Lit(n) => Dim::Lit(n.div_euclid(c)),
-            rest => match rest.single_division() {
-                Some((x, a, k)) => Dim::atom(Atom::Div(x.add_lit(k * a), a * c)),
-                None => Dim::atom(Atom::Div(rest, c)),
-            },
+            rest => {
+                let merged = rest
+                    .single_division()
+                    .and_then(|(x, a, k)| Some((x.add_lit(k.checked_mul(a)?), a.checked_mul(c)?)));
+                match merged {
+                    Some((x, ac)) => Dim::atom(Atom::Div(x, ac)),
+                    None => Dim::atom(Atom::Div(rest, c)),
+                }
+            }
         };
         quotient.add(&Dim::from_terms(whole))
     }

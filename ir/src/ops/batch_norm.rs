@@ -3,7 +3,8 @@
 use crate::attr::F32;
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{eps, float, same_elem, vector};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{attrs, operands};
@@ -19,8 +20,18 @@ operands! { BatchNorm as BatchNormView { x: One, gamma: One, beta: One, mean: On
 impl OpDef for BatchNorm {
     const NAMES: &'static [&'static str] = &["batch_norm"];
     const PHASES: (Phase, Phase) = (Phase::Float, Phase::Observed);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        float("batch_norm", "input", input, None)?;
+        eps(self.eps)?;
+        if input.rank() < 2 {
+            return Err(Reason::new(format!("`batch_norm` needs channels along axis 1, found {input}")));
+        }
+        for (i, what) in ["gamma", "beta", "mean", "var"].into_iter().enumerate() {
+            same_elem(what, x.ty(i + 1)?, input)?;
+            vector(what, x.ty(i + 1)?, &input.shape[1])?;
+        }
+        one(input.clone())
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

@@ -4,7 +4,10 @@ use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::ops::act::Act;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{float, same_elem, vector};
+use crate::ops::qconv::Qconv;
+use crate::ops::window::{Windows, conv_shape};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{attrs, operands};
@@ -27,17 +30,35 @@ attrs! {
     }
 }
 operands! { Conv as ConvView { x: One, weight: One, bias: Maybe } }
+impl Conv {
+    /// Number of spatial axes.
+    fn rank(&self) -> usize {
+        (self.rank as usize).clamp(1, 3)
+    }
+    fn windows(&self) -> Windows<'_> {
+        Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: false }
+    }
+}
 impl OpDef for Conv {
     const NAMES: &'static [&'static str] = &["conv1d", "conv2d", "conv3d"];
     fn name(&self) -> &'static str {
-        Self::NAMES[(self.rank as usize).clamp(1, 3) - 1]
+        Self::NAMES[self.rank() - 1]
     }
     fn named(mut self, name: &str) -> Self {
         self.rank = Self::NAMES.iter().position(|n| *n == name).map_or(2, |i| i as u8 + 1);
         self
     }
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let (input, w) = (x.ty(0)?, x.ty(1)?);
+        let op = self.name();
+        float(op, "input", input, Some(Qconv::NAMES[self.rank() - 1]))?;
+        same_elem("weight", w, input)?;
+        let shape = conv_shape(op, self.rank(), input, w, self.groups, &self.windows())?;
+        if let Some(b) = x.opt(2) {
+            same_elem("bias", b, input)?;
+            vector("bias", b, &shape[1])?;
+        }
+        one(input.with_shape(shape))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

@@ -3,10 +3,13 @@
 use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
+use crate::dim::Dim;
 use crate::ops::act::Act;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{agree, float, known, same_elem, vector};
+use crate::ops::window::{Windows, check_rank, positive};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Shape, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -29,17 +32,75 @@ attrs! {
     }
 }
 operands! { ConvTranspose as ConvTransposeView { x: One, weight: One, bias: Maybe } }
+impl ConvTranspose {
+    /// Number of spatial axes.
+    fn rank(&self) -> usize {
+        (self.rank as usize).clamp(1, 3)
+    }
+    fn windows(&self) -> Windows<'_> {
+        Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: false }
+    }
+    /// Result size of spatial axis `i`.
+    fn size(&self, i: usize, size: &Dim, kernel: &Dim) -> Result<Dim, Reason> {
+        if size.as_lit().is_some_and(|n| n < 1) || kernel.as_lit().is_some_and(|k| k < 1) {
+            return Err(Reason::new(format!("the input or the kernel is empty along spatial axis {i}")));
+        }
+        let (before, after) = self.pad.at(i);
+        let out = size
+            .add_lit(-1)
+            .mul_lit(self.stride.at(i) as i64)
+            .add(&kernel.add_lit(-1).mul_lit(self.dilation.at(i) as i64))
+            .add_lit(1 + self.out_pad.at(i) as i64)
+            .add_lit(-(before as i64 + after as i64));
+        if out.as_lit().is_some_and(|n| n < 1) {
+            return Err(Reason::new(format!(
+                "`pad` of {before} and {after} leaves nothing of the result along spatial axis {i}"
+            )));
+        }
+        Ok(out)
+    }
+}
 impl OpDef for ConvTranspose {
     const NAMES: &'static [&'static str] = &["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"];
     fn name(&self) -> &'static str {
-        Self::NAMES[(self.rank as usize).clamp(1, 3) - 1]
+        Self::NAMES[self.rank() - 1]
     }
     fn named(mut self, name: &str) -> Self {
         self.rank = Self::NAMES.iter().position(|n| *n == name).map_or(2, |i| i as u8 + 1);
         self
     }
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let (input, w) = (x.ty(0)?, x.ty(1)?);
+        let (op, rank) = (self.name(), self.rank());
+        float(op, "input", input, None)?;
+        same_elem("weight", w, input)?;
+        check_rank(op, "input", input, rank)?;
+        check_rank(op, "weight", w, rank)?;
+        self.windows().check(rank)?;
+        self.out_pad.check("out_pad", rank)?;
+        positive("groups", self.groups as usize)?;
+        if !agree(&input.shape[1], &w.shape[0]) {
+            return Err(Reason::new(format!(
+                "input has {} channels but the weight {w} expects {}",
+                input.shape[1], w.shape[0]
+            )));
+        }
+        let channels = known(&input.shape[1], &w.shape[0]);
+        if channels.as_lit().is_some_and(|c| c % i64::from(self.groups) != 0) {
+            return Err(Reason::new(format!(
+                "the {channels} input channels do not divide into groups={}",
+                self.groups
+            )));
+        }
+        let mut dims = vec![input.shape[0].clone(), w.shape[1].mul_lit(self.groups.into())];
+        for i in 0..rank {
+            dims.push(self.size(i, &input.shape[i + 2], &w.shape[i + 2])?);
+        }
+        if let Some(b) = x.opt(2) {
+            same_elem("bias", b, input)?;
+            vector("bias", b, &dims[1])?;
+        }
+        one(input.with_shape(Shape(dims)))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

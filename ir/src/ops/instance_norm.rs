@@ -2,7 +2,8 @@
 
 use crate::attr::F32;
 use crate::diag::Reason;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{eps, float, same_elem, vector};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{attrs, operands};
@@ -17,8 +18,20 @@ attrs! {
 operands! { InstanceNorm as InstanceNormView { x: One, gamma: One, beta: One } }
 impl OpDef for InstanceNorm {
     const NAMES: &'static [&'static str] = &["instance_norm"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        float("instance_norm", "input", input, None)?;
+        eps(self.eps)?;
+        if input.rank() < 3 {
+            return Err(Reason::new(format!(
+                "`instance_norm` needs spatial axes after [N,C], found {input}"
+            )));
+        }
+        for (i, what) in ["gamma", "beta"].into_iter().enumerate() {
+            same_elem(what, x.ty(i + 1)?, input)?;
+            vector(what, x.ty(i + 1)?, &input.shape[1])?;
+        }
+        one(input.clone())
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

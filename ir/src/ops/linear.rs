@@ -2,9 +2,10 @@
 
 use crate::diag::Reason;
 use crate::ops::act::Act;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{agree, float, same_elem, vector};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Shape, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -17,10 +18,37 @@ attrs! {
 operands! { Linear as LinearView { x: One, weight: One, bias: Maybe } }
 impl OpDef for Linear {
     const NAMES: &'static [&'static str] = &["linear"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let (input, w) = (x.ty(0)?, x.ty(1)?);
+        float("linear", "input", input, Some("qlinear"))?;
+        same_elem("weight", w, input)?;
+        let shape = linear_shape("linear", input, w)?;
+        if let Some(b) = x.opt(2) {
+            same_elem("bias", b, input)?;
+            vector("bias", b, &w.shape[0])?;
+        }
+        one(input.with_shape(shape))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()
     }
+}
+
+/// Result shape of x `[*,I]` times the transpose of w `[O,I]`.
+pub(crate) fn linear_shape(op: &str, x: &Type, w: &Type) -> Result<Shape, Reason> {
+    let Some((last, leading)) = x.shape.0.split_last() else {
+        return Err(Reason::new(format!("`{op}` needs an input of at least one dimension, found {x}")));
+    };
+    if w.rank() != 2 {
+        return Err(Reason::new(format!("`{op}` needs a weight of two dimensions, found {w}")));
+    }
+    if !agree(last, &w.shape[1]) {
+        return Err(Reason::new(format!(
+            "input {x} has {last} features but the weight {w} expects {}",
+            w.shape[1]
+        )));
+    }
+    let mut dims = leading.to_vec();
+    dims.push(w.shape[0].clone());
+    Ok(Shape(dims))
 }

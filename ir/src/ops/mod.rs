@@ -293,6 +293,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
 pub mod observe;
+mod operand;
 pub mod pad;
 pub mod pool;
 pub mod qbinary;
@@ -313,6 +314,7 @@ pub mod softmax;
 pub mod split;
 pub mod transpose;
 pub mod unary;
+mod window;
 
 pub use act::Act;
 pub use constant::ConstData;

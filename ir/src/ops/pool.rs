@@ -3,9 +3,11 @@
 use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{float, pass_through};
+use crate::ops::window::{Windows, pool_shape};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Storage, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -26,8 +28,14 @@ attrs! {
 operands! { MaxPool as MaxPoolView { x: One } }
 impl OpDef for MaxPool {
     const NAMES: &'static [&'static str] = &["max_pool"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        pass_through("max_pool", "input", input)?;
+        if input.elem == Elem::Plain(Storage::Bool) {
+            return Err(Reason::new(format!("`max_pool` needs numbers, found {input}")));
+        }
+        let by = Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: self.ceil };
+        one(input.with_shape(pool_shape("max_pool", input, &self.kernel, &by)?))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()
@@ -52,8 +60,12 @@ attrs! {
 operands! { AvgPool as AvgPoolView { x: One } }
 impl OpDef for AvgPool {
     const NAMES: &'static [&'static str] = &["avg_pool"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        float("avg_pool", "input", input, Some("qavg_pool"))?;
+        let by =
+            Windows { stride: &self.stride, pad: &self.pad, dilation: &PerAxis::all(1), ceil: self.ceil };
+        one(input.with_shape(pool_shape("avg_pool", input, &self.kernel, &by)?))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

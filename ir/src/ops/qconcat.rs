@@ -2,9 +2,10 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{agree, axis, declared_per_tensor, known, per_tensor};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Shape, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -18,8 +19,37 @@ operands! { Qconcat as QconcatView { parts: Many } }
 impl OpDef for Qconcat {
     const NAMES: &'static [&'static str] = &["qconcat"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let yq = declared_per_tensor("qconcat", x)?;
+        let first = x.ty(0)?;
+        let at = axis(self.axis, first)?;
+        let mut dims = first.shape.0.clone();
+        for i in 0..x.ins.len() {
+            let part = x.ty(i)?;
+            per_tensor("qconcat", "operand", part)?;
+            if i == 0 {
+                continue;
+            }
+            if part.rank() != dims.len() {
+                return Err(Reason::new(format!(
+                    "operand {} is {part} but the first is {first}: both need the same number of dimensions",
+                    i + 1
+                )));
+            }
+            for (j, d) in dims.iter_mut().enumerate() {
+                if j == at {
+                    *d = d.add(&part.shape[j]);
+                } else if agree(d, &part.shape[j]) {
+                    *d = known(d, &part.shape[j]).clone();
+                } else {
+                    return Err(Reason::new(format!(
+                        "operand {} is {part} but the first is {first}: they differ along axis {j}",
+                        i + 1
+                    )));
+                }
+            }
+        }
+        one(Type::new(Elem::Quant(yq.clone()), Shape(dims)))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

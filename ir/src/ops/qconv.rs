@@ -5,9 +5,11 @@ use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, weight};
+use crate::ops::window::{Windows, conv_shape};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -28,18 +30,36 @@ attrs! {
     }
 }
 operands! { Qconv as QconvView { x: One, weight: One, bias: Maybe } }
+impl Qconv {
+    /// Number of spatial axes.
+    fn rank(&self) -> usize {
+        (self.rank as usize).clamp(1, 3)
+    }
+    fn windows(&self) -> Windows<'_> {
+        Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: false }
+    }
+}
 impl OpDef for Qconv {
     const NAMES: &'static [&'static str] = &["qconv1d", "qconv2d", "qconv3d"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
     fn name(&self) -> &'static str {
-        Self::NAMES[(self.rank as usize).clamp(1, 3) - 1]
+        Self::NAMES[self.rank() - 1]
     }
     fn named(mut self, name: &str) -> Self {
         self.rank = Self::NAMES.iter().position(|n| *n == name).map_or(2, |i| i as u8 + 1);
         self
     }
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let (input, w) = (x.ty(0)?, x.ty(1)?);
+        let op = self.name();
+        let xq = per_tensor(op, "input", input)?;
+        let wq = weight(op, w)?;
+        let yq = declared_per_tensor(op, x)?;
+        let shape = conv_shape(op, self.rank(), input, w, self.groups, &self.windows())?;
+        if let Some(b) = x.opt(2) {
+            product_bias(b, xq, wq, &shape[1])?;
+        }
+        one(Type::new(Elem::Quant(yq.clone()), shape))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

@@ -3,9 +3,11 @@
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::linear::linear_shape;
+use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, weight};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -19,8 +21,16 @@ operands! { Qlinear as QlinearView { x: One, weight: One, bias: Maybe } }
 impl OpDef for Qlinear {
     const NAMES: &'static [&'static str] = &["qlinear"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let (input, w) = (x.ty(0)?, x.ty(1)?);
+        let xq = per_tensor("qlinear", "input", input)?;
+        let wq = weight("qlinear", w)?;
+        let yq = declared_per_tensor("qlinear", x)?;
+        let shape = linear_shape("qlinear", input, w)?;
+        if let Some(b) = x.opt(2) {
+            product_bias(b, xq, wq, &w.shape[0])?;
+        }
+        one(Type::new(Elem::Quant(yq.clone()), shape))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

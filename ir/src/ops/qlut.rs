@@ -2,9 +2,10 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::per_tensor;
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Storage, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -16,8 +17,17 @@ operands! { Qlut as QlutView { x: One, table: One } }
 impl OpDef for Qlut {
     const NAMES: &'static [&'static str] = &["qlut"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let (input, table) = (x.ty(0)?, x.ty(1)?);
+        let q = per_tensor("qlut", "input", input)?;
+        if !matches!(q.storage, Storage::I8 | Storage::U8) {
+            return Err(Reason::new(format!("`qlut` needs 8 bits in its input, found `{}`", q.storage)));
+        }
+        per_tensor("qlut", "table", table)?;
+        if table.rank() != 1 || !table.shape[0].is(256) {
+            return Err(Reason::new(format!("`qlut` needs a table of 256 entries, found {table}")));
+        }
+        one(table.with_shape(input.shape.clone()))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

@@ -4,9 +4,11 @@ use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{axes, declared_per_tensor, per_tensor, reduced};
+use crate::ops::window::{Windows, pool_shape};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -22,8 +24,12 @@ operands! { Qmean as QmeanView { x: One } }
 impl OpDef for Qmean {
     const NAMES: &'static [&'static str] = &["qmean"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        per_tensor("qmean", "input", input)?;
+        let yq = declared_per_tensor("qmean", x)?;
+        let on = axes(&self.axes, input)?;
+        one(Type::new(Elem::Quant(yq.clone()), reduced(&input.shape, &on, self.keep)))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()
@@ -49,8 +55,14 @@ operands! { QavgPool as QavgPoolView { x: One } }
 impl OpDef for QavgPool {
     const NAMES: &'static [&'static str] = &["qavg_pool"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        per_tensor("qavg_pool", "input", input)?;
+        let yq = declared_per_tensor("qavg_pool", x)?;
+        let by =
+            Windows { stride: &self.stride, pad: &self.pad, dilation: &PerAxis::all(1), ceil: self.ceil };
+        let shape = pool_shape("qavg_pool", input, &self.kernel, &by)?;
+        one(Type::new(Elem::Quant(yq.clone()), shape))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

@@ -2,9 +2,10 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{declared_per_tensor, float, per_tensor, valid};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -16,8 +17,18 @@ operands! { Quantize as QuantizeView { x: One } }
 impl OpDef for Quantize {
     const NAMES: &'static [&'static str] = &["quantize"];
     const PHASES: (Phase, Phase) = (Phase::Reference, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        float("quantize", "input", input, Some("requantize"))?;
+        let declared = x.declared(0)?;
+        let Elem::Quant(q) = &declared.elem else {
+            return Err(Reason::new(format!(
+                "the result of `quantize` must be declared quantized, found {declared}"
+            ))
+            .help("write the element type as `u8!name` with `quant !name = …` declared"));
+        };
+        valid(q, &input.shape)?;
+        one(Type::new(declared.elem.clone(), input.shape.clone()))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()
@@ -33,8 +44,13 @@ operands! { Dequantize as DequantizeView { x: One } }
 impl OpDef for Dequantize {
     const NAMES: &'static [&'static str] = &["dequantize"];
     const PHASES: (Phase, Phase) = (Phase::Reference, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        let Elem::Quant(q) = &input.elem else {
+            return Err(Reason::new(format!("`dequantize` needs a quantized input, found {input}")));
+        };
+        valid(q, &input.shape)?;
+        one(Type::new(Elem::F32, input.shape.clone()))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()
@@ -50,8 +66,11 @@ operands! { Requantize as RequantizeView { x: One } }
 impl OpDef for Requantize {
     const NAMES: &'static [&'static str] = &["requantize"];
     const PHASES: (Phase, Phase) = (Phase::Integer, Phase::Integer);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        per_tensor("requantize", "input", input)?;
+        let yq = declared_per_tensor("requantize", x)?;
+        one(Type::new(Elem::Quant(yq.clone()), input.shape.clone()))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()

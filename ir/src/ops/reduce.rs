@@ -1,9 +1,10 @@
 //! `mean`, `sum`, `amax`, `amin`, `prod`, `l1`, `l2`, `sum_square`.
 
 use crate::diag::Reason;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::operand::{axes, float, reduced};
+use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Storage, Type};
 use crate::{attrs, operands};
 
 /// What a reduction computes; in the order of the op's names.
@@ -55,8 +56,13 @@ impl OpDef for Reduce {
             Reduction::ALL.into_iter().find(|k| Self::NAMES[*k as usize] == name).unwrap_or(Reduction::Mean);
         self
     }
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let input = x.ty(0)?;
+        if !matches!(input.elem.storage(), Storage::I32 | Storage::I64) || input.elem.quant().is_some() {
+            float(self.name(), "input", input, (self.kind == Reduction::Mean).then_some("qmean"))?;
+        }
+        let on = axes(&self.axes, input)?;
+        one(input.with_shape(reduced(&input.shape, &on, self.keep)))
     }
     fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
         pending!()
