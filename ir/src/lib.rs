@@ -4,6 +4,7 @@
 //! declaration. The reference interpreter defines meaning and is not fast.
 
 pub mod attr;
+pub mod bind;
 pub mod diag;
 pub mod dim;
 pub mod edit;

@@ -21,8 +21,8 @@ impl Act {
     pub fn apply(&self, x: f32) -> f32 {
         match self {
             Act::None => x,
-            Act::Relu => x.max(0.0),
-            Act::Clip(lo, hi) => x.max(lo.0).min(hi.0),
+            Act::Relu => relu(x),
+            Act::Clip(lo, hi) => clip(x, lo.0, hi.0),
             Act::HardSwish => hard_swish(x),
         }
     }
@@ -38,10 +38,23 @@ impl Act {
     }
 }
 
+/// `max(x, 0)`; NaN and −0 stay as they are, as with `maxps(0, x)` on x86.
+#[inline]
+pub fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+/// `min(max(x, lo), hi)`; NaN stays NaN; `hi` wins where it lies below `lo`.
+#[inline]
+pub fn clip(x: f32, lo: f32, hi: f32) -> f32 {
+    let y = if x < lo { lo } else { x };
+    if y > hi { hi } else { y }
+}
+
 /// `x · min(max(x + 3, 0), 6) / 6`, in this order of operations.
 #[inline]
 pub fn hard_swish(x: f32) -> f32 {
-    x * (x + 3.0).clamp(0.0, 6.0) / 6.0
+    x * clip(x + 3.0, 0.0, 6.0) / 6.0
 }
 
 impl Attr for Act {

@@ -1,87 +1,95 @@
 //! `equal`, `less`, `greater`, `less_equal`, `greater_equal`.
 
 use crate::diag::Reason;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::elementwise::zip;
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Elem, Storage, Type};
 use crate::{attrs, operands};
 
-attrs! {
+/// What each comparison accepts.
+const ALLOWED: [Storage; 4] = [Storage::F32, Storage::I64, Storage::I32, Storage::Bool];
+
+fn infer(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
+    let (a, b) = (x.ty(0)?, x.ty(1)?);
+    check::plain(op, "the first operand", a, &ALLOWED)?;
+    check::plain(op, "the second operand", b, &ALLOWED)?;
+    check::same_elem(op, a, b)?;
+    one(Type::new(Elem::Plain(Storage::Bool), check::broadcast(op, &[&a.shape, &b.shape])?))
+}
+
+/// Declares comparisons by the operator that they are.
+macro_rules! compare {
+    ($($(#[$doc:meta])* $name:ident as $view:ident = $word:literal, $op:tt;)*) => {$(
+        attrs! {
+            $(#[$doc])*
+            ///
+            /// Equal storage of `f32`, `i64`, `i32` or `bool` (false below true); false if one is NaN.
+            pub struct $name {
+            }
+        }
+        operands! { $name as $view { a: One, b: One } }
+        impl OpDef for $name {
+            const NAMES: &'static [&'static str] = &[$word];
+            fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+                infer($word, x)
+            }
+            fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+                let data = match x.tensor(0)?.storage() {
+                    Storage::F32 => zip::<f32, _>(x, |a, b| Ok(a $op b))?,
+                    Storage::I64 => zip::<i64, _>(x, |a, b| Ok(a $op b))?,
+                    Storage::I32 => zip::<i32, _>(x, |a, b| Ok(a $op b))?,
+                    _ => zip::<u8, _>(x, |a, b| Ok(a $op b))?,
+                };
+                one(Tensor::bools(&x.shape(0)?, data))
+            }
+        }
+    )*};
+}
+
+compare! {
     /// `a = b` as `bool`; operands broadcast.
-    pub struct Equal {
-    }
-}
-operands! { Equal as EqualView { a: One, b: One } }
-impl OpDef for Equal {
-    const NAMES: &'static [&'static str] = &["equal"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
+    ///
+    /// ```qir
+    /// input %a: i64[2,3]
+    /// input %b: i64[3]
+    /// %y = equal %a, %b : bool[2,3]
+    /// ```
+    Equal as EqualView = "equal", ==;
 
-attrs! {
     /// `a < b` as `bool`; operands broadcast.
-    pub struct Less {
-    }
-}
-operands! { Less as LessView { a: One, b: One } }
-impl OpDef for Less {
-    const NAMES: &'static [&'static str] = &["less"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
+    ///
+    /// ```qir
+    /// input %a: f32[2,3]
+    /// input %b: f32[3]
+    /// %y = less %a, %b : bool[2,3]
+    /// ```
+    Less as LessView = "less", <;
 
-attrs! {
     /// `a > b` as `bool`; operands broadcast.
-    pub struct Greater {
-    }
-}
-operands! { Greater as GreaterView { a: One, b: One } }
-impl OpDef for Greater {
-    const NAMES: &'static [&'static str] = &["greater"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
+    ///
+    /// ```qir
+    /// input %a: f32[2,3]
+    /// input %b: f32[3]
+    /// %y = greater %a, %b : bool[2,3]
+    /// ```
+    Greater as GreaterView = "greater", >;
 
-attrs! {
     /// `a ≤ b` as `bool`; operands broadcast.
-    pub struct LessEqual {
-    }
-}
-operands! { LessEqual as LessEqualView { a: One, b: One } }
-impl OpDef for LessEqual {
-    const NAMES: &'static [&'static str] = &["less_equal"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
+    ///
+    /// ```qir
+    /// input %a: f32[2,3]
+    /// input %b: f32[3]
+    /// %y = less_equal %a, %b : bool[2,3]
+    /// ```
+    LessEqual as LessEqualView = "less_equal", <=;
 
-attrs! {
     /// `a ≥ b` as `bool`; operands broadcast.
-    pub struct GreaterEqual {
-    }
-}
-operands! { GreaterEqual as GreaterEqualView { a: One, b: One } }
-impl OpDef for GreaterEqual {
-    const NAMES: &'static [&'static str] = &["greater_equal"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
+    ///
+    /// ```qir
+    /// input %a: f32[2,3]
+    /// input %b: f32[3]
+    /// %y = greater_equal %a, %b : bool[2,3]
+    /// ```
+    GreaterEqual as GreaterEqualView = "greater_equal", >=;
 }

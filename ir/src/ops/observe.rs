@@ -4,7 +4,7 @@ use crate::attr::{Attr, AttrValue};
 use crate::diag::Reason;
 use crate::graph::Name;
 use crate::graph::Phase;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{attrs, operands};
@@ -25,9 +25,16 @@ impl Attr for ObserverName {
 }
 
 attrs! {
-    /// x itself, seen by an observer during calibration.
+    /// x itself (`f32`), seen by an observer during calibration.
+    ///
+    /// The graph declares the observer: `observer $act0 = minmax u8[0:255] affine`.
+    ///
+    /// ```qir
+    /// input %x: f32[2,5]
+    /// %y = observe %x {by=$act0} : f32[2,5]
+    /// ```
     pub struct Observe {
-        /// See the op.
+        /// The observer.
         by: ObserverName,
     }
 }
@@ -35,10 +42,12 @@ operands! { Observe as ObserveView { x: One } }
 impl OpDef for Observe {
     const NAMES: &'static [&'static str] = &["observe"];
     const PHASES: (Phase, Phase) = (Phase::Observed, Phase::Observed);
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let ty = x.ty(0)?;
+        check::f32("observe", "the operand", ty)?;
+        one(ty.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        one(x.tensor(0)?.clone())
     }
 }

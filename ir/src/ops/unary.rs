@@ -1,183 +1,171 @@
 //! `neg`, `abs`, `exp`, `log`, `sqrt`, `reciprocal`, `erf`, `floor`, `ceil`, `round`, `not`.
 
 use crate::diag::Reason;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::elementwise::{infer_f32, map_f32};
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
-use crate::types::Type;
+use crate::types::{Storage, Type};
 use crate::{attrs, operands};
 
-attrs! {
-    /// `−x`.
-    pub struct Neg {
-    }
-}
-operands! { Neg as NegView { x: One } }
-impl OpDef for Neg {
-    const NAMES: &'static [&'static str] = &["neg"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
-
-attrs! {
-    /// `|x|`.
-    pub struct Abs {
-    }
-}
-operands! { Abs as AbsView { x: One } }
-impl OpDef for Abs {
-    const NAMES: &'static [&'static str] = &["abs"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
+/// Declares functions of one `f32` number.
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident as $view:ident = $word:literal, $f:expr;)*) => {$(
+        attrs! {
+            $(#[$doc])*
+            pub struct $name {
+            }
+        }
+        operands! { $name as $view { x: One } }
+        impl OpDef for $name {
+            const NAMES: &'static [&'static str] = &[$word];
+            fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+                infer_f32($word, x)
+            }
+            fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+                map_f32(x, $f)
+            }
+        }
+    )*};
 }
 
-attrs! {
-    /// `eˣ`.
-    pub struct Exp {
-    }
-}
-operands! { Exp as ExpView { x: One } }
-impl OpDef for Exp {
-    const NAMES: &'static [&'static str] = &["exp"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
+unary! {
+    /// `eˣ` of `f32`.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = exp %x : f32[4]
+    /// ```
+    Exp as ExpView = "exp", libm::expf;
+
+    /// Natural logarithm of `f32`; NaN for negative numbers, −∞ for 0.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %e = exp %x : f32[4]
+    /// %y = log %e : f32[4]
+    /// ```
+    Log as LogView = "log", libm::logf;
+
+    /// Square root of `f32`, correctly rounded; NaN for negative numbers.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %a = abs %x : f32[4]
+    /// %y = sqrt %a : f32[4]
+    /// ```
+    Sqrt as SqrtView = "sqrt", f32::sqrt;
+
+    /// `1 / x` of `f32`, correctly rounded.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = reciprocal %x : f32[4]
+    /// ```
+    Reciprocal as ReciprocalView = "reciprocal", |x| 1.0 / x;
+
+    /// Error function of `f32`.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = erf %x : f32[4]
+    /// ```
+    Erf as ErfView = "erf", libm::erff;
+
+    /// Largest whole number not above x, of `f32`.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = floor %x : f32[4]
+    /// ```
+    Floor as FloorView = "floor", f32::floor;
+
+    /// Smallest whole number not below x, of `f32`.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = ceil %x : f32[4]
+    /// ```
+    Ceil as CeilView = "ceil", f32::ceil;
+
+    /// Nearest whole number of `f32`, ties to even.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = round %x : f32[4]
+    /// ```
+    Round as RoundView = "round", f32::round_ties_even;
 }
 
-attrs! {
-    /// Natural logarithm.
-    pub struct Log {
-    }
-}
-operands! { Log as LogView { x: One } }
-impl OpDef for Log {
-    const NAMES: &'static [&'static str] = &["log"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
-
-attrs! {
-    /// Square root.
-    pub struct Sqrt {
-    }
-}
-operands! { Sqrt as SqrtView { x: One } }
-impl OpDef for Sqrt {
-    const NAMES: &'static [&'static str] = &["sqrt"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
-
-attrs! {
-    /// `1 / x`.
-    pub struct Reciprocal {
-    }
-}
-operands! { Reciprocal as ReciprocalView { x: One } }
-impl OpDef for Reciprocal {
-    const NAMES: &'static [&'static str] = &["reciprocal"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
+/// Declares functions of one number, `f32` or a signed integer.
+macro_rules! signed {
+    ($($(#[$doc:meta])* $name:ident as $view:ident = $word:literal, $float:expr, $int:ident;)*) => {$(
+        attrs! {
+            $(#[$doc])*
+            pub struct $name {
+            }
+        }
+        operands! { $name as $view { x: One } }
+        impl OpDef for $name {
+            const NAMES: &'static [&'static str] = &[$word];
+            fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+                let ty = x.ty(0)?;
+                check::plain($word, "the operand", ty, &[Storage::F32, Storage::I64, Storage::I32])?;
+                one(ty.clone())
+            }
+            fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+                let t = x.tensor(0)?;
+                match t.storage() {
+                    Storage::I64 => {
+                        one(Tensor::new(&t.shape, t.data::<i64>()?.iter().map(|x| x.$int()).collect())?)
+                    }
+                    Storage::I32 => {
+                        one(Tensor::new(&t.shape, t.data::<i32>()?.iter().map(|x| x.$int()).collect())?)
+                    }
+                    _ => map_f32(x, $float),
+                }
+            }
+        }
+    )*};
 }
 
-attrs! {
-    /// Error function.
-    pub struct Erf {
-    }
-}
-operands! { Erf as ErfView { x: One } }
-impl OpDef for Erf {
-    const NAMES: &'static [&'static str] = &["erf"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
+signed! {
+    /// `−x` of `f32`, `i64` or `i32`; integers wrap.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %y = neg %x : f32[4]
+    /// ```
+    Neg as NegView = "neg", |x: f32| -x, wrapping_neg;
 
-attrs! {
-    /// Largest integer not above x.
-    pub struct Floor {
-    }
-}
-operands! { Floor as FloorView { x: One } }
-impl OpDef for Floor {
-    const NAMES: &'static [&'static str] = &["floor"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
-
-attrs! {
-    /// Smallest integer not below x.
-    pub struct Ceil {
-    }
-}
-operands! { Ceil as CeilView { x: One } }
-impl OpDef for Ceil {
-    const NAMES: &'static [&'static str] = &["ceil"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
-}
-
-attrs! {
-    /// Nearest integer, ties to even.
-    pub struct Round {
-    }
-}
-operands! { Round as RoundView { x: One } }
-impl OpDef for Round {
-    const NAMES: &'static [&'static str] = &["round"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
-    }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
-    }
+    /// `|x|` of `f32`, `i64` or `i32`; integers wrap.
+    ///
+    /// ```qir
+    /// input %x: i64[4]
+    /// %y = abs %x : i64[4]
+    /// ```
+    Abs as AbsView = "abs", f32::abs, wrapping_abs;
 }
 
 attrs! {
     /// Logical negation of `bool`.
+    ///
+    /// ```qir
+    /// input %x: bool[4]
+    /// %y = not %x : bool[4]
+    /// ```
     pub struct Not {
     }
 }
 operands! { Not as NotView { x: One } }
 impl OpDef for Not {
     const NAMES: &'static [&'static str] = &["not"];
-    fn infer(&self, _x: &Infer) -> Result<Vec<Type>, Reason> {
-        pending!()
+    fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
+        let ty = x.ty(0)?;
+        check::plain("not", "the operand", ty, &[Storage::Bool])?;
+        one(ty.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        let t = x.tensor(0)?;
+        one(Tensor::bools(&t.shape, t.data::<u8>()?.iter().map(|&b| b == 0).collect()))
     }
 }
