@@ -34,7 +34,7 @@ pub(super) unsafe fn run(
 ) {
     let tail = rows.tail(panels);
     let call = Call { panels, src, rows, tail, stride: out.stride(), out: out.as_mut_ptr() };
-    let block = (BLOCK_BYTES / (4 * panels.groups).max(1)).max(84).next_multiple_of(84);
+    let block = (BLOCK_BYTES / (4 * panels.groups).max(1)).next_multiple_of(48);
     let mut first = 0;
     while first < m {
         let last = (first + block).min(m);
@@ -43,7 +43,7 @@ pub(super) unsafe fn run(
             // keep accumulators, weights and one activation within 32 registers.
             unsafe {
                 match panel.vectors {
-                    1 => rows_of::<14, 1>(&call, panel, first, last),
+                    1 => rows_of::<16, 1>(&call, panel, first, last),
                     2 => rows_of::<12, 2>(&call, panel, first, last),
                     3 => rows_of::<8, 3>(&call, panel, first, last),
                     _ => rows_of::<6, 4>(&call, panel, first, last),
@@ -68,34 +68,53 @@ unsafe fn rows_of<const MR: usize, const NV: usize>(
     // SAFETY: every tile stays within `first..last`.
     unsafe {
         while row + MR <= last {
-            tile::<MR, NV>(call, panel, row, MR);
+            tile::<MR, NV, true>(call, panel, row, MR);
             row += MR;
         }
         match (last - row, NV) {
             (0, _) => {}
-            (1, _) => tile::<1, NV>(call, panel, row, 1),
-            (n @ 2, _) => tile::<2, NV>(call, panel, row, n),
-            (n @ 3..=4, _) => tile::<4, NV>(call, panel, row, n),
-            (n @ 5..=7, 1) => tile::<7, NV>(call, panel, row, n),
-            (n @ 5..=8, 2) => tile::<8, NV>(call, panel, row, n),
-            (n, _) => tile::<MR, NV>(call, panel, row, n),
+            (1, _) => tile::<1, NV, true>(call, panel, row, 1),
+            (n @ 2..=4, _) => tile::<4, NV, false>(call, panel, row, n),
+            (n @ 5..=8, 1 | 2) => tile::<8, NV, false>(call, panel, row, n),
+            (n, _) => tile::<MR, NV, false>(call, panel, row, n),
         }
     }
 }
 
-/// Computes rows `row..row + count` of a panel; a tile of `MR` rows repeats the last of them.
+/// Computes rows `row..row + count` of a panel. A tile that is not `FULL` may have more than
+/// `count` rows; it repeats the last of them.
 ///
 /// # Safety
 ///
-/// As [`run`], for these rows, and `1 <= count <= MR`.
+/// As [`run`], for these rows; `1 <= count <= MR`, and `count == MR` if `FULL`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel, row: usize, count: usize) {
+unsafe fn tile<const MR: usize, const NV: usize, const FULL: bool>(
+    call: &Call<'_>,
+    panel: &Panel,
+    row: usize,
+    count: usize,
+) {
     // SAFETY: bases, segments and tables are within the caller's promises; weights, bias and
     // multipliers of the panel have `NV` vectors for each of their entries.
     unsafe {
         let panels = call.panels;
-        let bases: [*const u8; MR] =
-            std::array::from_fn(|i| call.src.add(call.rows.offset(row + i.min(count - 1))));
+        let mut bases = [call.src; MR];
+        match call.rows {
+            Rows::Strided { stride } => {
+                let mut base = call.src.add(row * stride);
+                unrolled!(i < MR, {
+                    bases[i] = base;
+                    base = base.wrapping_add(if FULL || i + 1 < count { stride } else { 0 });
+                });
+            }
+            Rows::Table(table) => {
+                let table = table.as_ptr().add(row);
+                let last = if FULL { MR } else { count } - 1;
+                for (i, base) in bases.iter_mut().enumerate() {
+                    *base = call.src.add(*table.add(i.min(last)) as usize);
+                }
+            }
+        }
         let bias = panels.bias.as_ptr().add(panel.params);
         let start: [__m512i; NV] = std::array::from_fn(|j| _mm512_loadu_si512(bias.add(16 * j).cast()));
         let mut acc = [start; MR];
@@ -129,11 +148,35 @@ unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel,
 
         let scale = panels.mult.as_ptr().add(panel.params);
         let scale: [__m512; NV] = std::array::from_fn(|j| _mm512_loadu_ps(scale.add(16 * j)));
-        let finish = Finish::new(panels, panel);
+        let finish = Finish::new(panels, panel, call.stride);
+        let out = call.out.add(row * call.stride + panel.column);
+        // As many rows at a time as fill a vector of bytes.
         unrolled!(i < MR, {
-            if i < count {
-                let out = call.out.add((row + i) * call.stride + panel.column);
-                finish.store::<NV>(std::array::from_fn(|j| rounded(acc[i][j], scale[j])), out);
+            let left = if FULL { MR - i } else { count.saturating_sub(i) };
+            if i.is_multiple_of(4 / NV) && left > 0 {
+                let v = |row: usize, j: usize| rounded(acc[(i + row) % MR][j % NV], scale[j % NV]);
+                let out = out.add(i * call.stride);
+                match NV {
+                    1 => {
+                        let rows = left.min(4).min(MR - i);
+                        let (a, b) = (finish.words(v(0, 0), v(1, 0)), finish.words(v(2, 0), v(3, 0)));
+                        finish.store_quads(finish.bytes(a, b), out, rows);
+                    }
+                    2 => {
+                        let rows = left.min(2).min(MR - i);
+                        let (a, b) = (finish.words(v(0, 0), v(0, 1)), finish.words(v(1, 0), v(1, 1)));
+                        finish.store_pair(finish.bytes(a, b), out, rows);
+                    }
+                    3 => {
+                        let third = v(0, 2);
+                        let (a, b) = (finish.words(v(0, 0), v(0, 1)), finish.words(third, third));
+                        finish.store_three(finish.bytes(a, b), out);
+                    }
+                    _ => {
+                        let (a, b) = (finish.words(v(0, 0), v(0, 1)), finish.words(v(0, 2), v(0, 3)));
+                        finish.store(finish.bytes(a, b), out);
+                    }
+                }
             }
         });
     }
@@ -142,7 +185,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel,
 /// The product of accumulators and multipliers, rounded to nearest even.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(crate) fn rounded(acc: __m512i, scale: __m512) -> __m512i {
+fn rounded(acc: __m512i, scale: __m512) -> __m512i {
     _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale))
 }
 
@@ -155,58 +198,143 @@ struct Finish {
     lo: __m512i,
     hi: __m512i,
     flip: __m512i,
-    /// Columns of each 64-byte store.
+    /// Whether the saturation of the packs is not all there is to do.
+    clamp: bool,
+    /// Columns of the panel as a mask of bytes.
     mask: u64,
+    columns: usize,
+    /// Bytes between output rows.
+    stride: usize,
 }
 
 impl Finish {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn new(panels: &Panels, panel: &Panel) -> Finish {
+    fn new(panels: &Panels, panel: &Panel, stride: usize) -> Finish {
         Finish {
             zero: _mm512_set1_epi16(panels.store.zero as i16),
             lo: _mm512_set1_epi8(panels.lo as i8),
             hi: _mm512_set1_epi8(panels.hi as i8),
             flip: _mm512_set1_epi8(panels.store.flip as i8),
+            clamp: (panels.lo, panels.hi, panels.store.flip) != (0, 255, 0),
             mask: !0 >> (64 - panel.columns),
+            columns: panel.columns,
+            stride,
         }
     }
 
-    /// # Safety
-    ///
-    /// The columns of the mask must be writable from `out`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn store<const NV: usize>(&self, v: [__m512i; NV], out: *mut u8) {
-        let words = |a, b| _mm512_adds_epi16(_mm512_packs_epi32(a, b), self.zero);
-        // SAFETY: the mask covers the columns that the caller vouches for.
+    fn words(&self, a: __m512i, b: __m512i) -> __m512i {
+        _mm512_adds_epi16(_mm512_packs_epi32(a, b), self.zero)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn bytes(&self, a: __m512i, b: __m512i) -> __m512i {
+        let bytes = _mm512_packus_epi16(a, b);
+        if self.clamp {
+            _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi), self.flip)
+        } else {
+            bytes
+        }
+    }
+
+    /// Stores 64 columns, which the packing order made come out in sequence.
+    ///
+    /// # Safety
+    ///
+    /// The columns of the panel must be writable from `out`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn store(&self, bytes: __m512i, out: *mut u8) {
+        // SAFETY: masked columns are not accessed.
         unsafe {
-            if NV == 4 {
-                // The packing order makes 64 columns come out in sequence.
-                let bytes = _mm512_packus_epi16(words(v[0], v[1]), words(v[2 % NV], v[3 % NV]));
-                self.put(bytes, out);
-            } else if NV == 1 {
-                let bytes = _mm512_packus_epi16(words(v[0], v[0]), _mm512_setzero_si512());
-                let order = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-                self.put(_mm512_permutexvar_epi32(order, bytes), out);
+            if self.columns == 64 {
+                _mm512_storeu_si512(out.cast(), bytes);
             } else {
-                // Two vectors pack to 8 columns in each 128-bit block, a third adds 4.
-                let third = if NV == 3 { words(v[2 % NV], v[2 % NV]) } else { _mm512_setzero_si512() };
-                let bytes = _mm512_packus_epi16(words(v[0], v[1 % NV]), third);
-                let order = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 6, 10, 14, 0, 0, 0, 0);
-                self.put(_mm512_permutexvar_epi32(order, bytes), out);
+                _mm512_mask_storeu_epi8(out.cast(), self.mask, bytes);
             }
         }
     }
 
+    /// Stores 48 columns: 8 in each 128-bit block, then 4 in each.
+    ///
     /// # Safety
     ///
     /// As [`store`](Self::store).
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn put(&self, bytes: __m512i, out: *mut u8) {
-        let clamped = _mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi);
+    unsafe fn store_three(&self, bytes: __m512i, out: *mut u8) {
+        let order = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 6, 10, 14, 0, 0, 0, 0);
         // SAFETY: masked columns are not accessed.
-        unsafe { _mm512_mask_storeu_epi8(out.cast(), self.mask, _mm512_xor_si512(clamped, self.flip)) }
+        unsafe {
+            _mm512_mask_storeu_epi8(out.cast(), self.mask, _mm512_permutexvar_epi32(order, bytes));
+        }
+    }
+
+    /// Stores 32 columns of up to two rows: 8 of either in each 128-bit block.
+    ///
+    /// # Safety
+    ///
+    /// As [`store`](Self::store), for `rows` rows.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn store_pair(&self, bytes: __m512i, out: *mut u8, rows: usize) {
+        let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+        let bytes = _mm512_permutexvar_epi64(order, bytes);
+        // SAFETY: masked columns and rows behind `rows` are not accessed.
+        unsafe {
+            if self.columns == 32 && self.stride == 32 && rows == 2 {
+                _mm512_storeu_si512(out.cast(), bytes);
+                return;
+            }
+            let halves = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+            for (row, half) in halves.into_iter().enumerate() {
+                if row < rows {
+                    let out = out.add(row * self.stride);
+                    if self.columns == 32 {
+                        _mm256_storeu_si256(out.cast(), half);
+                    } else {
+                        _mm256_mask_storeu_epi8(out.cast(), self.mask as u32, half);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores 16 columns of up to four rows: 4 of each in each 128-bit block.
+    ///
+    /// # Safety
+    ///
+    /// As [`store`](Self::store), for `rows` rows.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn store_quads(&self, bytes: __m512i, out: *mut u8, rows: usize) {
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let bytes = _mm512_permutexvar_epi32(order, bytes);
+        // SAFETY: masked columns and rows behind `rows` are not accessed.
+        unsafe {
+            if self.columns == 16 && self.stride == 16 && rows == 4 {
+                _mm512_storeu_si512(out.cast(), bytes);
+                return;
+            }
+            let quarters = [
+                _mm512_castsi512_si128(bytes),
+                _mm512_extracti32x4_epi32::<1>(bytes),
+                _mm512_extracti32x4_epi32::<2>(bytes),
+                _mm512_extracti32x4_epi32::<3>(bytes),
+            ];
+            for (row, quarter) in quarters.into_iter().enumerate() {
+                if row < rows {
+                    let out = out.add(row * self.stride);
+                    if self.columns == 16 {
+                        _mm_storeu_si128(out.cast(), quarter);
+                    } else {
+                        _mm_mask_storeu_epi8(out.cast(), self.mask as u16, quarter);
+                    }
+                }
+            }
+        }
     }
 }

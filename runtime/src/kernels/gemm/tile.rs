@@ -113,12 +113,12 @@ pub(crate) unsafe fn load_tail(row: *const u8, len: usize, tail: usize) -> i32 {
     }
 }
 
-/// Expands `$body` for the constants 0 to 13 below `$count`, so that arrays indexed by `$i` stay
+/// Expands `$body` for the constants 0 to 15 below `$count`, so that arrays indexed by `$i` stay
 /// in registers; a loop that is left rolled would move the accumulators to memory.
 #[cfg(target_arch = "x86_64")]
 macro_rules! unrolled {
     ($i:ident < $count:expr, $body:block) => {
-        unrolled!(@ $i, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+        unrolled!(@ $i, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
     };
     (@ $i:ident, $count:expr, $body:block, $($n:literal)*) => {
         $({
