@@ -12,10 +12,7 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Error> {
-    attempt(path, fill).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })
+    attempt(path, fill).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 fn attempt(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
@@ -44,10 +41,7 @@ fn attempt(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> 
 /// A new file in `folder` under a name that no other file has.
 fn create_beside(folder: &Path, path: &Path) -> io::Result<(File, PathBuf)> {
     let Some(name) = path.file_name() else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path names no file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
     for attempt in 0..100 {
         let mut temporary = std::ffi::OsString::from(".");
@@ -89,12 +83,7 @@ mod tests {
             w.write_all(b"half")?;
             Err(io::Error::other("disk on fire"))
         };
-        assert!(
-            write_atomically(&path, fail)
-                .unwrap_err()
-                .to_string()
-                .contains("disk on fire")
-        );
+        assert!(write_atomically(&path, fail).unwrap_err().to_string().contains("disk on fire"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(write_atomically(&dir.path().join("no/such/folder"), |_| Ok(())).is_err());

@@ -1,8 +1,12 @@
 //! Import of ONNX models.
 
 mod contained;
+pub mod ctx;
+pub mod dims;
 pub mod external;
+pub mod import;
 pub mod node;
+pub mod ops;
 pub mod order;
 pub mod path;
 #[allow(missing_docs)]
@@ -12,3 +16,46 @@ pub mod schema;
 mod sha1;
 pub mod symbols;
 pub mod tensor;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message;
+use quantir_ir::Graph;
+
+pub use import::{Imported, OPSETS};
+
+use crate::{Error, Limits};
+use external::Folder;
+use proto::ModelProto;
+
+/// Reads the model at `path` into a graph of phase `float`. Weights stay views of the mapped file; external data is
+/// looked for in the folder of the model and nowhere else.
+pub fn import(path: &Path, limits: &Limits) -> Result<Graph, Error> {
+    Ok(import_with_notes(path, limits)?.graph)
+}
+
+/// As [`import`], with what was changed on the way.
+pub fn import_with_notes(path: &Path, limits: &Limits) -> Result<Imported, Error> {
+    import_bytes(crate::map::map_path(path)?, path.parent(), limits)
+}
+
+/// Reads a model from memory; `folder` is where its external data lies.
+pub fn import_bytes(bytes: Bytes, folder: Option<&Path>, limits: &Limits) -> Result<Imported, Error> {
+    let model = decode(bytes, limits)?;
+    let folder = if has_external_data(&model) { folder.map(Folder::open).transpose()? } else { None };
+    import::import_model(&model, folder, limits)
+}
+
+/// Decodes a model after checking that its bytes are well formed and within the limits.
+pub fn decode(bytes: Bytes, limits: &Limits) -> Result<ModelProto, Error> {
+    scan::scan(&bytes, limits)?;
+    ModelProto::decode(bytes).map_err(|e| Error::NotOnnx { offset: 0, reason: e.to_string() })
+}
+
+/// Whether any tensor of the graph, attributes included, lies outside the file.
+fn has_external_data(model: &ModelProto) -> bool {
+    let Some(graph) = &model.graph else { return false };
+    let attributes = graph.node.iter().flat_map(|n| &n.attribute).filter_map(|a| a.t.as_deref());
+    graph.initializer.iter().chain(attributes).any(|t| !t.external_data.is_empty())
+}

@@ -79,20 +79,12 @@ impl<'m> Node<'m> {
 
     /// Where messages locate it.
     pub fn place(&self) -> String {
-        format!(
-            "node {} (`{}`)",
-            printable(&self.label()),
-            self.op().escape_default()
-        )
+        format!("node {} (`{}`)", printable(&self.label()), self.op().escape_default())
     }
 
     /// The name of operand `i`; `None` if it is absent.
     pub fn input(&self, i: usize) -> Option<&'m str> {
-        self.proto
-            .input
-            .get(i)
-            .map(String::as_str)
-            .filter(|s| !s.is_empty())
+        self.proto.input.get(i).map(String::as_str).filter(|s| !s.is_empty())
     }
 
     /// Number of operand slots.
@@ -102,11 +94,7 @@ impl<'m> Node<'m> {
 
     /// The name of result `i`; `None` if it is not asked for.
     pub fn output(&self, i: usize) -> Option<&'m str> {
-        self.proto
-            .output
-            .get(i)
-            .map(String::as_str)
-            .filter(|s| !s.is_empty())
+        self.proto.output.get(i).map(String::as_str).filter(|s| !s.is_empty())
     }
 
     /// The attribute `name`, if it is there.
@@ -165,9 +153,7 @@ impl<'m> Node<'m> {
 
     /// A list of floats.
     pub fn floats(&self, name: &str) -> Result<Option<&'m [f32]>, Fail> {
-        Ok(self
-            .typed(name, AttributeType::Floats)?
-            .map(|a| a.floats.as_slice()))
+        Ok(self.typed(name, AttributeType::Floats)?.map(|a| a.floats.as_slice()))
     }
 
     /// A string attribute with its default.
@@ -187,14 +173,11 @@ impl<'m> Node<'m> {
         };
         let text = |b: &'m bytes::Bytes| std::str::from_utf8(b);
         let all = a.strings.iter().map(text).collect::<Result<_, _>>();
-        all.map(Some)
-            .map_err(|_| Fail::invalid(format!("attribute `{name}` is not valid UTF-8")))
+        all.map(Some).map_err(|_| Fail::invalid(format!("attribute `{name}` is not valid UTF-8")))
     }
 
     /// A tensor attribute.
     pub fn tensor(&self, name: &str) -> Result<Option<&'m TensorProto>, Fail> {
-        Ok(self
-            .typed(name, AttributeType::Tensor)?
-            .and_then(|a| a.t.as_deref()))
+        Ok(self.typed(name, AttributeType::Tensor)?.and_then(|a| a.t.as_deref()))
     }
 }

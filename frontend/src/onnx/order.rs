@@ -57,11 +57,7 @@ fn operands(graph: &GraphProto, i: usize) -> Vec<&str> {
     let mut todo = vec![&graph.node[i]];
     while let Some(node) = todo.pop() {
         names.extend(node.input.iter().map(String::as_str).filter(|s| !s.is_empty()));
-        for body in node
-            .attribute
-            .iter()
-            .flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs))
-        {
+        for body in node.attribute.iter().flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)) {
             names.extend(body.output.iter().map(|o| o.name()));
             todo.extend(&body.node);
         }
@@ -135,15 +131,9 @@ mod tests {
 
     fn graph(nodes: &[(&str, &str)], outs: &[&str]) -> GraphProto {
         let names = |s: &str| s.split_whitespace().map(str::to_owned).collect();
-        let node = |(i, o): &(&str, &str)| NodeProto {
-            input: names(i),
-            output: names(o),
-            ..NodeProto::default()
-        };
-        let info = |s: &&str| ValueInfoProto {
-            name: Some((*s).into()),
-            ..ValueInfoProto::default()
-        };
+        let node =
+            |(i, o): &(&str, &str)| NodeProto { input: names(i), output: names(o), ..NodeProto::default() };
+        let info = |s: &&str| ValueInfoProto { name: Some((*s).into()), ..ValueInfoProto::default() };
         GraphProto {
             node: nodes.iter().map(node).collect(),
             output: outs.iter().map(info).collect(),
@@ -182,10 +172,7 @@ mod tests {
         let mut g = graph(&[], &["v200000"]);
         g.node = (0..200_000).rev().map(node).collect();
         let run = move || needed(&g, |n| n == "v0").unwrap().len();
-        let thread = std::thread::Builder::new()
-            .stack_size(256 << 10)
-            .spawn(run)
-            .unwrap();
+        let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(run).unwrap();
         assert_eq!(thread.join().unwrap(), 200_000);
     }
 }

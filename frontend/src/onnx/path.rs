@@ -41,9 +41,7 @@ pub fn of_weight(name: &str) -> Option<String> {
 fn is_op(part: &str, op: &str) -> bool {
     part.strip_prefix(op).is_some_and(|rest| {
         rest.is_empty()
-            || rest
-                .strip_prefix('_')
-                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+            || rest.strip_prefix('_').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     })
 }
 
@@ -70,35 +68,17 @@ mod tests {
     fn names_of_pytorch_lead_to_modules() {
         let path = |name, op| of_node(name, op, &[]);
         assert_eq!(path("/c1/c1.0/Conv", "Conv").as_deref(), Some("c1.0"));
-        assert_eq!(
-            path("/b1/body/body.0/body.0.1/Conv", "Conv").as_deref(),
-            Some("b1.body.0.1")
-        );
-        assert_eq!(
-            path("/layers.0/attn/MatMul_3", "MatMul").as_deref(),
-            Some("layers.0.attn")
-        );
+        assert_eq!(path("/b1/body/body.0/body.0.1/Conv", "Conv").as_deref(), Some("b1.body.0.1"));
+        assert_eq!(path("/layers.0/attn/MatMul_3", "MatMul").as_deref(), Some("layers.0.attn"));
         assert_eq!(path("/Relu_1", "Relu").as_deref(), Some("Relu_1"));
         assert_eq!(path("", "Relu"), None);
     }
 
     #[test]
     fn weights_name_the_module_where_the_node_does_not() {
-        assert_eq!(
-            of_node("Conv_7", "Conv", &["x", "encoder.0.weight"]).as_deref(),
-            Some("encoder.0")
-        );
-        assert_eq!(
-            of_node("", "Conv", &["gpu_0/conv1_w_0"]).as_deref(),
-            Some("gpu_0.conv1")
-        );
-        assert_eq!(
-            of_node("Conv_7", "Conv", &["onnx::Conv_193"]).as_deref(),
-            Some("Conv_7")
-        );
-        assert_eq!(
-            of_node("model/block/conv2d", "Conv", &[]).as_deref(),
-            Some("model.block.conv2d")
-        );
+        assert_eq!(of_node("Conv_7", "Conv", &["x", "encoder.0.weight"]).as_deref(), Some("encoder.0"));
+        assert_eq!(of_node("", "Conv", &["gpu_0/conv1_w_0"]).as_deref(), Some("gpu_0.conv1"));
+        assert_eq!(of_node("Conv_7", "Conv", &["onnx::Conv_193"]).as_deref(), Some("Conv_7"));
+        assert_eq!(of_node("model/block/conv2d", "Conv", &[]).as_deref(), Some("model.block.conv2d"));
     }
 }

@@ -46,11 +46,7 @@ pub fn is_name(param: &str) -> bool {
 /// `name` with everything replaced that the text format does not take for a symbol.
 fn identifier(name: &str) -> String {
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '_' || c == '.' {
-            c
-        } else {
-            '_'
-        }
+        if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' }
     };
     let mut out: String = name.chars().take(80).map(plain).collect();
     if !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {

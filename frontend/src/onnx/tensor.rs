@@ -1,30 +1,13 @@
 //! `TensorProto` to element type, shape and bytes.
 
 use bytes::Bytes;
+use quantir_ir::Storage;
 
 use super::external::Folder;
 use super::proto::TensorProto;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use crate::error::printable;
 use crate::{Budget, Error, Limits};
-
-/// How one element is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Storage {
-    F32,
-    F16,
-    BF16,
-    I4,
-    U4,
-    I8,
-    U8,
-    I16,
-    U16,
-    I32,
-    I64,
-    Bool,
-}
 
 /// The content of a tensor; row-major, little-endian, 4-bit elements in one byte each.
 #[derive(Clone, Debug, PartialEq)]

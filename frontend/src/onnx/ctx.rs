@@ -1,0 +1,463 @@
+//! The import under way: the graph so far, and what is known of each ONNX value.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use quantir_ir::graph::Operands;
+use quantir_ir::ops::{Const, ConstData, Eval, Infer, Op};
+use quantir_ir::{Diag, Dim, Elem, Graph, Loc, Phase, Storage, Tensor, Type, ValueId};
+
+use super::dims::Dims;
+use super::external::Folder;
+use super::node::{Fail, Node};
+use super::proto::TensorProto;
+use super::symbols::Symbols;
+use super::tensor;
+use crate::error::printable;
+use crate::{Budget, Error, Limits};
+
+/// What is known of an ONNX value.
+#[derive(Clone, Default)]
+struct Entry<'m> {
+    /// The value in the graph, once something needs it there.
+    value: Option<ValueId>,
+    /// An initializer that was not read yet.
+    proto: Option<&'m TensorProto>,
+    /// The content of a constant.
+    tensor: Option<Tensor>,
+    /// The content of an integer tensor as expressions over the graph's symbols.
+    dims: Option<Dims>,
+}
+
+/// The import under way.
+pub struct Import<'m> {
+    /// The graph so far.
+    pub graph: Graph,
+    /// What was changed on the way, for the user to read.
+    pub notes: Vec<String>,
+    entries: HashMap<&'m str, Entry<'m>>,
+    poisoned: HashSet<&'m str>,
+    transposed: HashMap<ValueId, ValueId>,
+    symbols: Symbols,
+    budget: Budget,
+    limits: &'m Limits,
+    folder: Option<Folder>,
+}
+
+/// Constants larger than this are left to passes instead of being computed at import.
+const FOLD_BYTES: usize = 256 << 20;
+/// Integer tensors with more elements than this are no shape arithmetic.
+const MOST_DIMS: usize = 1024;
+
+impl<'m> Import<'m> {
+    /// An import into an empty graph.
+    pub fn new(name: &str, folder: Option<Folder>, limits: &'m Limits) -> Import<'m> {
+        Import {
+            graph: Graph::new(name, Phase::Float),
+            notes: Vec::new(),
+            entries: HashMap::new(),
+            poisoned: HashSet::new(),
+            transposed: HashMap::new(),
+            symbols: Symbols::default(),
+            budget: Budget::new(limits),
+            limits,
+            folder,
+        }
+    }
+
+    // ---- declaring
+
+    /// Makes an initializer known under its name; false if the name is taken.
+    pub fn declare_initializer(&mut self, t: &'m TensorProto) -> bool {
+        self.entries.insert(t.name(), Entry { proto: Some(t), ..Entry::default() }).is_none()
+    }
+
+    /// Whether `name` is an initializer.
+    pub fn is_initializer(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|e| e.proto.is_some())
+    }
+
+    /// Whether anything is known under `name`.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Adds a graph input.
+    pub fn declare_input(&mut self, name: &'m str, ty: Type) {
+        let value = self.graph.input(name, ty);
+        self.entries.insert(name, Entry { value: Some(value), ..Entry::default() });
+    }
+
+    /// The symbol for `dim_param`, or a new one called after the place.
+    pub fn symbol(&mut self, param: Option<&str>, place: &str, axis: usize) -> Dim {
+        let name = match param {
+            Some(p) => self.symbols.named(p),
+            None => self.symbols.fresh(place, axis),
+        };
+        self.graph.declare_dim(&name, (1, None));
+        Dim::sym(&name)
+    }
+
+    /// Marks the results of a node that could not be imported.
+    pub fn poison(&mut self, node: &Node<'m>) {
+        self.poisoned.extend(node.proto.output.iter().filter(|o| !o.is_empty()).map(String::as_str));
+    }
+
+    /// Whether an operand comes from a node that could not be imported.
+    pub fn is_poisoned(&self, node: &Node<'m>) -> bool {
+        node.proto.input.iter().any(|i| self.poisoned.contains(i.as_str()))
+    }
+
+    // ---- operands
+
+    /// Operand `i` as a value of the graph.
+    pub fn value(&mut self, node: &Node<'m>, i: usize) -> Result<ValueId, Fail> {
+        self.opt_value(node, i)?.ok_or_else(|| Fail::invalid(format!("operand {} is missing", i + 1)))
+    }
+
+    /// Operand `i` as a value of the graph, if it is there.
+    pub fn opt_value(&mut self, node: &Node<'m>, i: usize) -> Result<Option<ValueId>, Fail> {
+        match node.input(i) {
+            Some(name) => self.named_value(name, node.path.as_ref()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The value called `name`; a constant enters the graph with its first use and belongs to that use's module.
+    pub fn named_value(&mut self, name: &'m str, path: Option<&Arc<str>>) -> Result<ValueId, Fail> {
+        if let Some(v) = self.entry(name)?.value {
+            return Ok(v);
+        }
+        let Some(tensor) = self.named_tensor(name)? else {
+            return Err(Fail::unsupported("its operand is a computed shape, which this op cannot take"));
+        };
+        let v = self.graph.push_const(tensor, name, loc(path));
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.value = Some(v);
+        }
+        Ok(v)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry<'m>, Fail> {
+        let why = || format!("it uses {}, a result that is not imported", printable(name));
+        self.entries.get(name).ok_or_else(|| Fail::unsupported(why()))
+    }
+
+    /// The content of operand `i`, if it is a constant.
+    pub fn tensor(&mut self, node: &Node<'m>, i: usize) -> Result<Option<Tensor>, Fail> {
+        node.input(i).map_or(Ok(None), |name| self.named_tensor(name))
+    }
+
+    fn named_tensor(&mut self, name: &'m str) -> Result<Option<Tensor>, Fail> {
+        let entry = self.entry(name)?;
+        if entry.tensor.is_some() {
+            return Ok(entry.tensor.clone());
+        }
+        if let Some(v) = entry.value {
+            return Ok(self.graph.constant(v));
+        }
+        let Some(proto) = entry.proto else { return Ok(None) };
+        let tensor = self.read(proto)?;
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.tensor = Some(tensor.clone());
+        }
+        Ok(Some(tensor))
+    }
+
+    /// The content of a message.
+    pub fn read(&mut self, proto: &TensorProto) -> Result<Tensor, Fail> {
+        let name = printable(proto.name());
+        if let Err(why) = tensor::storage_of(proto.data_type()) {
+            return Err(Fail::unsupported(format!("constant {name}: {why}")));
+        }
+        let data = tensor::read(proto, self.folder.as_mut(), &mut self.budget, self.limits)?;
+        if let Some(note) = data.note {
+            self.notes.push(format!("constant {name}: {note}"));
+        }
+        let tensor = Tensor::from_bytes(Elem::Plain(data.storage), &data.shape, data.bytes);
+        tensor.map_err(|r| Fail::invalid(format!("constant {name}: {r}")))
+    }
+
+    /// The integers of operand `i` as expressions, if they are known: from a constant or by shape arithmetic.
+    pub fn dims(&mut self, node: &Node<'m>, i: usize) -> Result<Option<Dims>, Fail> {
+        let Some(name) = node.input(i) else { return Ok(None) };
+        if let Some(dims) = &self.entry(name)?.dims {
+            return Ok(Some(dims.clone()));
+        }
+        let Some(t) = self.named_tensor(name)? else { return Ok(None) };
+        if t.rank() > 1 || t.numel() > MOST_DIMS || t.storage().is_float() || t.quant().is_some() {
+            return Ok(None);
+        }
+        let items = t.ints().map_err(|r| Fail::invalid(r.message))?;
+        Ok(Some(Dims { items: items.into_iter().map(Dim::lit).collect(), scalar: t.rank() == 0 }))
+    }
+
+    /// The integers of operand `i`, which `what` names; they must be known numbers. `None` if the operand is absent.
+    pub fn opt_ints(&mut self, node: &Node<'m>, i: usize, what: &str) -> Result<Option<Vec<i64>>, Fail> {
+        if node.input(i).is_none() {
+            return Ok(None);
+        }
+        let known = self.dims(node, i)?.and_then(|d| d.literals());
+        known.map(Some).ok_or_else(|| Fail::unsupported(format!("operand `{what}` is not a constant")))
+    }
+
+    /// As [`Import::opt_ints`] for an operand that must be there.
+    pub fn ints(&mut self, node: &Node<'m>, i: usize, what: &str) -> Result<Vec<i64>, Fail> {
+        self.opt_ints(node, i, what)?.ok_or_else(|| Fail::invalid(format!("operand `{what}` is missing")))
+    }
+
+    /// Operand `i` as one number, if it is a constant; an error if it is computed. `None` if it is absent.
+    pub fn opt_number(&mut self, node: &Node<'m>, i: usize, what: &str) -> Result<Option<f32>, Fail> {
+        if node.input(i).is_none() {
+            return Ok(None);
+        }
+        let Some(t) = self.tensor(node, i)? else {
+            return Err(Fail::unsupported(format!("operand `{what}` is not a constant")));
+        };
+        let first = t.floats().map_err(|r| Fail::invalid(r.message))?.first().copied();
+        match first {
+            Some(x) if t.numel() == 1 => Ok(Some(x)),
+            _ => Err(Fail::invalid(format!("operand `{what}` has {} elements instead of one", t.numel()))),
+        }
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, v: ValueId) -> Type {
+        self.graph.ty(v).clone()
+    }
+
+    /// The dimensions of a value.
+    pub fn shape(&self, v: ValueId) -> Vec<Dim> {
+        self.graph.ty(v).shape.0.clone()
+    }
+
+    /// The number of dimensions of a value.
+    pub fn rank(&self, v: ValueId) -> usize {
+        self.graph.ty(v).rank()
+    }
+
+    /// How the elements of a value are stored.
+    pub fn storage(&self, v: ValueId) -> Storage {
+        self.graph.ty(v).elem.storage()
+    }
+
+    // ---- results
+
+    /// Adds `op` as a step on the way to the node's result, called after that result.
+    pub fn helper<I>(
+        &mut self,
+        node: &Node<'m>,
+        op: impl Into<Op>,
+        ins: I,
+        suffix: &str,
+    ) -> Result<ValueId, Fail>
+    where
+        I: IntoIterator,
+        I::Item: Into<Option<ValueId>>,
+    {
+        let name = format!("{}.{suffix}", main_name(node));
+        self.emit(node, op, ins, &name)
+    }
+
+    /// Adds `op` as what the node computes.
+    pub fn finish<I>(&mut self, node: &Node<'m>, op: impl Into<Op>, ins: I) -> Result<(), Fail>
+    where
+        I: IntoIterator,
+        I::Item: Into<Option<ValueId>>,
+    {
+        let v = self.emit(node, op, ins, &main_name(node))?;
+        self.bind(node, v);
+        Ok(())
+    }
+
+    /// Says that the node's first result is `v`.
+    pub fn bind(&mut self, node: &Node<'m>, v: ValueId) {
+        if let Some(name) = node.output(0) {
+            self.entries.insert(name, Entry { value: Some(v), ..Entry::default() });
+        }
+    }
+
+    /// Says that the node's first result is its operand `i`.
+    pub fn forward(&mut self, node: &Node<'m>, i: usize) -> Result<(), Fail> {
+        let Some(from) = node.input(i) else {
+            return Err(Fail::invalid(format!("operand {} is missing", i + 1)));
+        };
+        let mut entry = self.entry(from)?.clone();
+        entry.tensor = match entry.value {
+            None => self.named_tensor(from)?,
+            Some(_) => None,
+        };
+        entry.proto = None;
+        if let Some(name) = node.output(0) {
+            self.entries.insert(name, entry);
+        }
+        Ok(())
+    }
+
+    /// Says that the node's first result is a constant; it enters the graph if something uses it there.
+    pub fn bind_tensor(&mut self, node: &Node<'m>, tensor: Tensor) {
+        if let Some(name) = node.output(0) {
+            self.entries.insert(name, Entry { tensor: Some(tensor), ..Entry::default() });
+        }
+    }
+
+    /// Says what integers the node's first result holds. Known numbers make it a constant of `storage`.
+    pub fn bind_dims(&mut self, node: &Node<'m>, dims: Dims, storage: Storage) -> Result<(), Fail> {
+        if let Some(ints) = dims.literals() {
+            let shape = if dims.scalar { vec![] } else { vec![ints.len()] };
+            let tensor = Tensor::from_ints(Elem::Plain(storage), &shape, &ints);
+            self.bind_tensor(node, tensor.map_err(|r| Fail::invalid(r.message))?);
+        } else if let Some(name) = node.output(0) {
+            self.entries.entry(name).or_default().dims = Some(dims);
+        }
+        Ok(())
+    }
+
+    /// Whether the first result is a constant already.
+    pub fn is_bound_constant(&self, node: &Node<'m>) -> bool {
+        node.output(0).and_then(|name| self.entries.get(name)).is_some_and(|e| e.tensor.is_some())
+    }
+
+    /// Adds `op` with several results, which get the names that the node gives them.
+    pub fn finish_many<I>(&mut self, node: &Node<'m>, op: impl Into<Op>, ins: I) -> Result<(), Fail>
+    where
+        I: IntoIterator,
+        I::Item: Into<Option<ValueId>>,
+    {
+        let mut edit = self.graph.edit_end();
+        edit.path(node.path.clone());
+        let outs = edit.op_as(op, ins, &[]).map_err(|r| fail(r.diag("type")))?;
+        for (i, v) in outs.iter().enumerate() {
+            if let Some(name) = node.output(i) {
+                edit.name(*v, name);
+            }
+        }
+        let edit = edit.finish();
+        self.graph.apply(edit).map_err(fail)?;
+        for (i, v) in outs.iter().enumerate() {
+            if let Some(name) = node.output(i) {
+                self.entries.insert(name, Entry { value: Some(*v), ..Entry::default() });
+            }
+        }
+        Ok(())
+    }
+
+    /// A constant that the import makes up, called after the node's result.
+    pub fn constant(&mut self, node: &Node<'m>, t: Tensor, suffix: &str) -> ValueId {
+        self.graph.push_const(t, &format!("{}.{suffix}", main_name(node)), loc(node.path.as_ref()))
+    }
+
+    /// A scalar constant of the float storage of `like`.
+    pub fn scalar(&mut self, node: &Node<'m>, x: f32, like: ValueId, suffix: &str) -> Result<ValueId, Fail> {
+        let ty = Type::plain(self.storage(like), &[]);
+        let tensor = ConstData::Splat(x.into()).tensor(&ty).map_err(|r| Fail::invalid(r.message))?;
+        Ok(self.constant(node, tensor, suffix))
+    }
+
+    /// A constant of one repeated element; nothing is allocated while it stays one.
+    pub fn splat(&mut self, node: &Node<'m>, x: f32, ty: Type) -> Result<ValueId, Fail> {
+        let op = Const { data: ConstData::Splat(x.into()) };
+        let none: [Option<ValueId>; 0] = [];
+        let outs = self.graph.push_as(op, none, &[ty], &main_name(node), loc(node.path.as_ref()));
+        Ok(outs.map_err(fail)?[0])
+    }
+
+    /// Charges the memory of a constant that is about to be computed.
+    pub fn charge(&mut self, bytes: u64, what: &str) -> Result<(), Fail> {
+        Ok(self.budget.charge(bytes, what)?)
+    }
+
+    /// The transpose of a matrix; computed once for each constant.
+    pub fn transposed(&mut self, node: &Node<'m>, w: ValueId) -> Result<ValueId, Fail> {
+        if let Some(&t) = self.transposed.get(&w) {
+            return Ok(t);
+        }
+        let name = format!("{}.t", self.graph.name_of(w));
+        let t = self.emit(node, quantir_ir::ops::Transpose { perm: vec![1, 0] }, [w], &name)?;
+        self.transposed.insert(w, t);
+        Ok(t)
+    }
+
+    /// Adds `op`, with declared result types for ops whose operands do not decide them.
+    pub fn finish_as(
+        &mut self,
+        node: &Node<'m>,
+        op: impl Into<Op>,
+        ins: &[ValueId],
+        ty: Type,
+    ) -> Result<(), Fail> {
+        let ins = ins.iter().copied();
+        let outs =
+            self.graph.push_as(op, ins, &[ty], &main_name(node), loc(node.path.as_ref())).map_err(fail)?;
+        self.bind(node, outs[0]);
+        Ok(())
+    }
+
+    fn emit<I>(&mut self, node: &Node<'m>, op: impl Into<Op>, ins: I, name: &str) -> Result<ValueId, Fail>
+    where
+        I: IntoIterator,
+        I::Item: Into<Option<ValueId>>,
+    {
+        let op = op.into();
+        let ins: Operands = ins.into_iter().map(Into::into).collect();
+        if let Some(tensor) = self.fold(&op, &ins)? {
+            return Ok(self.graph.push_const(tensor, name, loc(node.path.as_ref())));
+        }
+        self.graph.push(op, ins, name, loc(node.path.as_ref())).map_err(fail)
+    }
+
+    /// The result of `op` if all its operands are constants.
+    fn fold(&mut self, op: &Op, ins: &Operands) -> Result<Option<Tensor>, Error> {
+        let heavy =
+            matches!(op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Linear(_) | Op::Matmul(_) | Op::Resize(_));
+        if heavy
+            || op.results() != 1
+            || ins.is_empty()
+            || !ins.iter().flatten().all(|v| self.graph.is_const(*v))
+        {
+            return Ok(None);
+        }
+        let types: Vec<Option<&Type>> = ins.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
+        let Ok(outs) = op.infer(&Infer { ins: &types, declared: &[] }) else { return Ok(None) };
+        let Some(bytes) = outs.first().and_then(bytes_of).filter(|b| *b <= FOLD_BYTES) else {
+            return Ok(None);
+        };
+        let size = |v: &ValueId| bytes_of(self.graph.ty(*v)).is_some_and(|b| b <= FOLD_BYTES);
+        if !ins.iter().flatten().all(size) {
+            return Ok(None);
+        }
+        self.budget.charge(bytes as u64, "computed constants")?;
+        let tensors: Vec<Option<Tensor>> =
+            ins.iter().map(|v| v.and_then(|v| self.graph.constant(v))).collect();
+        let tensors: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
+        let mut results = match op.eval(&Eval { ins: &tensors, outs: &outs }) {
+            Ok(results) => results,
+            Err(_) => return Ok(None),
+        };
+        Ok(results.pop())
+    }
+}
+
+/// Bytes of a tensor of this type, if it has no symbols.
+fn bytes_of(ty: &Type) -> Option<usize> {
+    let shape = ty.shape.concrete()?;
+    quantir_ir::tensor::checked_numel(&shape)?.checked_mul(ty.elem.storage().bytes())
+}
+
+fn loc(path: Option<&Arc<str>>) -> Loc {
+    path.map_or_else(Loc::default, |p| Loc::at(p.clone()))
+}
+
+/// The name of the node's first named result.
+fn main_name(node: &Node) -> String {
+    match node.proto.output.iter().find(|o| !o.is_empty()) {
+        Some(name) => name.clone(),
+        None => node.label(),
+    }
+}
+
+/// A failure of the graph to take a node: its types do not fit.
+fn fail(d: Diag) -> Fail {
+    let help = d.help.unwrap_or_else(|| "check the shapes and element types of its operands".into());
+    Fail::Invalid { reason: d.message, help }
+}

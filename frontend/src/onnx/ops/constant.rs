@@ -1,0 +1,160 @@
+//! Constants, and the numbers that shapes provide.
+
+use quantir_ir::ops::{ConstData, Expand, ShapeOf};
+use quantir_ir::{Dim, Elem, Shape, Storage, Tensor, Type};
+
+use super::super::ctx::Import;
+use super::super::dims::Dims;
+use super::super::node::{Fail, Node};
+use super::elementwise::finish_known;
+use super::{Table, reshape};
+
+pub(super) const OPS: Table = &[
+    ("Constant", constant),
+    ("ConstantOfShape", constant_of_shape),
+    ("Shape", shape),
+    ("Size", size),
+    ("Range", range),
+];
+
+fn constant<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let bad = |r: quantir_ir::Reason| Fail::invalid(r.message);
+    let tensor = if let Some(t) = node.tensor("value")? {
+        cx.read(t)?
+    } else if let Some(x) = node.float("value_float")? {
+        Tensor::new(&[], vec![x]).map_err(bad)?
+    } else if let Some(n) = node.int("value_int")? {
+        Tensor::new(&[], vec![n]).map_err(bad)?
+    } else if let Some(x) = node.floats("value_floats")? {
+        Tensor::new(&[x.len()], x.to_vec()).map_err(bad)?
+    } else if let Some(n) = node.ints("value_ints")? {
+        Tensor::new(&[n.len()], n.to_vec()).map_err(bad)?
+    } else {
+        return Err(Fail::unsupported("its value is sparse or a string"));
+    };
+    cx.bind_tensor(node, tensor);
+    Ok(())
+}
+
+fn constant_of_shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let value = match node.tensor("value")? {
+        Some(t) => cx.read(t)?,
+        None => Tensor::new(&[], vec![0f32]).map_err(|r| Fail::invalid(r.message))?,
+    };
+    if value.numel() != 1 {
+        return Err(Fail::invalid(format!(
+            "attribute `value` has {} elements instead of one",
+            value.numel()
+        )));
+    }
+    let Some(dims) = cx.dims(node, 0)? else {
+        return Err(Fail::unsupported("its shape is computed from data"));
+    };
+    if let Some(n) = dims.items.iter().filter_map(Dim::as_lit).find(|n| *n < 0) {
+        return Err(Fail::invalid(format!("dimension {n} is negative")));
+    }
+    let storage = value.storage();
+    if !storage.is_float() && dims.items.len() <= 1 {
+        // One number repeated may be part of shape arithmetic.
+        let count = dims.items.first().map_or(Some(1), Dim::as_lit).filter(|n| *n <= 64);
+        let ints = value.ints().map_err(|r| Fail::invalid(r.message))?;
+        if let (Some(count), Some(&n)) = (count, ints.first()) {
+            let items = vec![Dim::lit(n); count as usize];
+            return cx.bind_dims(node, Dims { items, scalar: dims.items.is_empty() }, storage);
+        }
+    }
+    let first = value.floats().map_err(|r| Fail::invalid(r.message))?.first().copied().unwrap_or(0.0);
+    if let Some(literal) = dims.literals() {
+        let shape: Vec<usize> = literal.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
+        let ty = Type::plain(storage, &shape);
+        let v = cx.splat(node, first, ty)?;
+        cx.bind(node, v);
+        return Ok(());
+    }
+    let ones = Type::new(Elem::Plain(storage), Shape(vec![Dim::lit(1); dims.items.len()]));
+    let one = ConstData::Splat(first.into()).tensor(&ones).map_err(|r| Fail::invalid(r.message))?;
+    let one = cx.constant(node, one, "value");
+    cx.finish(node, Expand { shape: dims.items }, [one])
+}
+
+fn shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let x = cx.value(node, 0)?;
+    let all = cx.shape(x);
+    let rank = all.len() as i64;
+    let clamp = |n: i64| (if n < 0 { n.saturating_add(rank) } else { n }).clamp(0, rank) as usize;
+    let (start, end) = (clamp(node.int_or("start", 0)?), clamp(node.int_or("end", rank)?));
+    let part = all.get(start..end.max(start)).unwrap_or_default().to_vec();
+    let whole = part.len() == all.len();
+    finish_known(cx, node, Some(Dims::vector(part)), Storage::I64, |cx| match whole {
+        true => cx.finish(node, ShapeOf {}, [x]),
+        false => {
+            let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
+            let slice = quantir_ir::ops::Slice {
+                axis: 0,
+                start: Dim::lit(start as i64),
+                end: Dim::lit(end as i64),
+                step: 1,
+            };
+            cx.finish(node, slice, [shape])
+        }
+    })
+}
+
+fn size<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let x = cx.value(node, 0)?;
+    let count = cx.ty(x).shape.numel();
+    finish_known(cx, node, Some(Dims::scalar(count)), Storage::I64, |cx| {
+        let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
+        let product = quantir_ir::ops::Reduce {
+            kind: quantir_ir::ops::reduce::Reduction::Prod,
+            axes: vec![0],
+            keep: false,
+        };
+        let product = cx.helper(node, product, [shape], "product")?;
+        let v = reshape(cx, node, product, vec![], "scalar")?;
+        cx.bind(node, v);
+        Ok(())
+    })
+}
+
+fn range<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    const MOST: usize = 1 << 24;
+    let constants = [cx.tensor(node, 0)?, cx.tensor(node, 1)?, cx.tensor(node, 2)?];
+    if let [Some(start), Some(limit), Some(step)] = &constants
+        && start.storage().is_float()
+    {
+        let one = |t: &Tensor| t.floats().ok().and_then(|x| x.first().copied()).unwrap_or(f32::NAN);
+        let (start, limit, step) = (one(start), one(limit), one(step));
+        let count = ((limit - start) / step).ceil().max(0.0);
+        if !count.is_finite() || count > MOST as f32 {
+            return Err(Fail::invalid("the range is endless or too long"));
+        }
+        cx.charge(count as u64 * 4, "a range")?;
+        let data: Vec<f32> = (0..count as usize).map(|i| start + i as f32 * step).collect();
+        let tensor = Tensor::new(&[data.len()], data).map_err(|r| Fail::invalid(r.message))?;
+        cx.bind_tensor(node, tensor);
+        return Ok(());
+    }
+    let (start, limit, step) =
+        (cx.ints(node, 0, "start")?, cx.ints(node, 1, "limit")?, cx.ints(node, 2, "delta")?);
+    let (&[start], &[limit], &[step]) = (start.as_slice(), limit.as_slice(), step.as_slice()) else {
+        return Err(Fail::invalid("its operands are not single numbers"));
+    };
+    if step == 0 {
+        return Err(Fail::invalid("operand `delta` is 0"));
+    }
+    let width = i128::from(limit) - i128::from(start);
+    let step_wide = i128::from(step);
+    let count = ((width + step_wide - step_wide.signum()) / step_wide).max(0);
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|n| *n <= MOST)
+        .ok_or_else(|| Fail::invalid("the range is too long"))?;
+    cx.charge(count as u64 * 8, "a range")?;
+    let data: Vec<i64> = (0..count as i64).map(|i| start + i * step).collect();
+    let storage = constants[0].as_ref().map_or(Storage::I64, Tensor::storage);
+    let tensor =
+        Tensor::from_ints(Elem::Plain(storage), &[count], &data).map_err(|r| Fail::invalid(r.message))?;
+    cx.bind_tensor(node, tensor);
+    Ok(())
+}
