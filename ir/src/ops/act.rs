@@ -1,6 +1,7 @@
 //! The activation that an op applies to its result: `act=relu`, `act=clip(0.0,6.0)`, `act=hard_swish`.
 
 use crate::attr::{Attr, AttrValue, F32};
+use crate::quant::{self, Quant};
 
 /// An activation fused into an op.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -25,6 +26,16 @@ impl Act {
             Act::Clip(lo, hi) => clip(x, lo.0, hi.0),
             Act::HardSwish => hard_swish(x),
         }
+    }
+
+    /// The integers that results of quantization `q` are clamped to: its range, narrowed by the activation's bounds
+    /// if it has any. `q` has one scale.
+    pub fn int_range(&self, q: &Quant) -> (i32, i32) {
+        let (qmin, qmax) = (q.range.0 as i32, q.range.1 as i32);
+        let Some((lo, hi)) = self.bounds() else { return (qmin, qmax) };
+        let int = |x: f32| quant::quantize(x, 1.0 / q.scale(0), q.zero(0), qmin, qmax);
+        let hi = int(hi);
+        (int(lo).min(hi), hi)
     }
 
     /// Lower and upper bound, if the activation is nothing but a clamp; infinite where open.

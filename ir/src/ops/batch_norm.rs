@@ -3,7 +3,7 @@
 use crate::attr::F32;
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::operand::{eps, float, same_elem, vector};
+use crate::ops::operand::{eps, float, recheck, same_elem, store, vector};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
@@ -33,7 +33,18 @@ impl OpDef for BatchNorm {
         }
         one(input.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let input = x.tensor(0)?;
+        let mut data = input.floats()?.into_owned();
+        let (gamma, beta) = (x.tensor(1)?.floats()?, x.tensor(2)?.floats()?);
+        let (mean, var) = (x.tensor(3)?.floats()?, x.tensor(4)?.floats()?);
+        let inner: usize = input.shape[2..].iter().product();
+        for (i, run) in data.chunks_exact_mut(inner.max(1)).enumerate() {
+            let c = i % gamma.len();
+            let deviation = (var[c] + self.eps.0).sqrt();
+            run.iter_mut().for_each(|v| *v = (*v - mean[c]) / deviation * gamma[c] + beta[c]);
+        }
+        one(store(&input.elem, &input.shape, data)?)
     }
 }

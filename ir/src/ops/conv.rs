@@ -4,7 +4,8 @@ use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::ops::act::Act;
-use crate::ops::operand::{float, same_elem, vector};
+use crate::ops::grid::{Grid, conv_sums};
+use crate::ops::operand::{float, recheck, same_elem, store, vector};
 use crate::ops::qconv::Qconv;
 use crate::ops::window::{Windows, conv_shape};
 use crate::ops::{Eval, Infer, OpDef, one};
@@ -60,7 +61,36 @@ impl OpDef for Conv {
         }
         one(input.with_shape(shape))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+        let shape = x.shape(0)?;
+        let grid = Grid::new(&input.shape[2..], &shape[2..], &w.shape[2..], &self.windows());
+        let sizes = (shape[0], input.shape[1]);
+        let outputs = (shape[1], self.groups as usize);
+        let sums = conv_sums(&grid, sizes, outputs, &input.floats()?, &w.floats()?, |a, x, w| a + x * w);
+        one(store(&input.elem, &shape, finish(x, &self.act, sums, shape[1], grid.outputs())?)?)
     }
+}
+
+/// Adds the bias, if there is one, to the sums of its channel, then applies the activation.
+///
+/// `sums` holds, for each index of `[_, channels]`, `area` consecutive sums.
+pub(crate) fn finish(
+    x: &Eval,
+    act: &Act,
+    mut sums: Vec<f32>,
+    channels: usize,
+    area: usize,
+) -> Result<Vec<f32>, Reason> {
+    if let Some(b) = x.opt(2) {
+        let bias = b.floats()?;
+        for (i, run) in sums.chunks_exact_mut(area.max(1)).enumerate() {
+            run.iter_mut().for_each(|s| *s += bias[i % channels]);
+        }
+    }
+    if *act != Act::None {
+        sums.iter_mut().for_each(|s| *s = act.apply(*s));
+    }
+    Ok(sums)
 }

@@ -5,7 +5,9 @@ use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::ops::act::Act;
-use crate::ops::operand::{agree, float, known, same_elem, vector};
+use crate::ops::conv::finish;
+use crate::ops::grid::Grid;
+use crate::ops::operand::{agree, float, known, recheck, same_elem, store, vector};
 use crate::ops::window::{Windows, check_rank, positive};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
@@ -102,7 +104,25 @@ impl OpDef for ConvTranspose {
         }
         one(input.with_shape(Shape(dims)))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+        let shape = x.shape(0)?;
+        // The grid of the convolution that this one reverses: its input is the result here.
+        let grid = Grid::new(&shape[2..], &input.shape[2..], &w.shape[2..], &self.windows());
+        let (plane, area, taps) = (grid.outputs(), grid.inputs(), grid.taps());
+        let (channels, outputs) = (input.shape[1], shape[1]);
+        let (depth, width) = (channels / self.groups as usize, outputs / self.groups as usize);
+        let (data, kernel) = (input.floats()?, w.floats()?);
+        let mut sums = vec![0.0; shape[0] * outputs * area];
+        for (at, acc) in sums.chunks_exact_mut(area).enumerate() {
+            let (sample, o) = (at / outputs, at % outputs);
+            for c in o / width * depth..(o / width + 1) * depth {
+                let plane = &data[(sample * channels + c) * plane..][..plane];
+                let kernel = &kernel[(c * width + o % width) * taps..][..taps];
+                grid.scatter(acc, plane, kernel, |a, x, w| a + x * w);
+            }
+        }
+        one(store(&input.elem, &shape, finish(x, &self.act, sums, outputs, area)?)?)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::attr::F32;
 use crate::diag::Reason;
-use crate::ops::operand::{eps, float, same_elem, vector};
+use crate::ops::layer_norm::normalise;
+use crate::ops::operand::{eps, float, recheck, same_elem, store, vector};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
@@ -33,7 +34,17 @@ impl OpDef for InstanceNorm {
         }
         one(input.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let input = x.tensor(0)?;
+        let mut data = input.floats()?.into_owned();
+        let (gamma, beta) = (x.tensor(1)?.floats()?, x.tensor(2)?.floats()?);
+        let inner: usize = input.shape[2..].iter().product();
+        for (i, run) in data.chunks_exact_mut(inner.max(1)).enumerate() {
+            let c = i % gamma.len();
+            normalise(run, self.eps.0);
+            run.iter_mut().for_each(|v| *v = *v * gamma[c] + beta[c]);
+        }
+        one(store(&input.elem, &input.shape, data)?)
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::attr::F32;
 use crate::diag::Reason;
-use crate::ops::operand::{agree, axis, eps, float, same_elem};
-use crate::ops::{Eval, Infer, OpDef, one};
+use crate::ops::operand::{agree, eps, float, recheck, same_elem, store};
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{attrs, operands};
@@ -24,7 +24,7 @@ impl OpDef for LayerNorm {
         let input = x.ty(0)?;
         float("layer_norm", "input", input, None)?;
         eps(self.eps)?;
-        let at = axis(self.axis, input)?;
+        let at = check::axis("layer_norm", self.axis, input)?;
         let normalised = &input.shape.0[at..];
         for (i, what) in ["gamma", "beta"].into_iter().enumerate() {
             let Some(t) = x.opt(i + 1) else { continue };
@@ -37,7 +37,32 @@ impl OpDef for LayerNorm {
         }
         one(input.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let input = x.tensor(0)?;
+        let mut data = input.floats()?.into_owned();
+        let inner: usize = input.shape[self.axis as usize..].iter().product();
+        let gamma = x.opt(1).map(|t| t.floats()).transpose()?;
+        let beta = x.opt(2).map(|t| t.floats()).transpose()?;
+        for run in data.chunks_exact_mut(inner.max(1)) {
+            normalise(run, self.eps.0);
+            if let Some(g) = &gamma {
+                run.iter_mut().zip(g.iter()).for_each(|(v, g)| *v *= g);
+            }
+            if let Some(b) = &beta {
+                run.iter_mut().zip(b.iter()).for_each(|(v, b)| *v += b);
+            }
+        }
+        one(store(&input.elem, &input.shape, data)?)
     }
+}
+
+/// `(x − mean) / sqrt(variance + eps)` over one run, in `f32`: both sums run in order from 0, and the variance is
+/// the mean of the squared distances from the mean.
+pub(crate) fn normalise(run: &mut [f32], eps: f32) {
+    let n = run.len() as f32;
+    let mean = run.iter().fold(0.0, |s, v| s + v) / n;
+    let variance = run.iter().fold(0.0, |s, v| s + (v - mean) * (v - mean)) / n;
+    let deviation = (variance + eps).sqrt();
+    run.iter_mut().for_each(|v| *v = (*v - mean) / deviation);
 }

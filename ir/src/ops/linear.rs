@@ -2,7 +2,9 @@
 
 use crate::diag::Reason;
 use crate::ops::act::Act;
-use crate::ops::operand::{agree, float, same_elem, vector};
+use crate::ops::conv::finish;
+use crate::ops::matmul::product;
+use crate::ops::operand::{agree, float, recheck, same_elem, store, vector};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::{Shape, Type};
@@ -29,8 +31,12 @@ impl OpDef for Linear {
         }
         one(input.with_shape(shape))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+        let shape = x.shape(0)?;
+        let sums = linear_sums((input, w), &input.floats()?, &w.floats()?, |a, x, w| a + x * w);
+        one(store(&input.elem, &shape, finish(x, &self.act, sums, w.shape[0], 1)?)?)
     }
 }
 
@@ -51,4 +57,24 @@ pub(crate) fn linear_shape(op: &str, x: &Type, w: &Type) -> Result<Shape, Reason
     let mut dims = leading.to_vec();
     dims.push(w.shape[0].clone());
     Ok(Shape(dims))
+}
+
+/// For each row of x and each row of the weight, the sum of products in the order of the features.
+pub(crate) fn linear_sums<T: Copy + Default>(
+    (x, w): (&Tensor, &Tensor),
+    data: &[T],
+    weight: &[T],
+    madd: impl Fn(T, T, T) -> T,
+) -> Vec<T> {
+    let (outputs, inner) = (w.shape[0], w.shape[1]);
+    let mut transposed = vec![T::default(); weight.len()];
+    for o in 0..outputs {
+        for i in 0..inner {
+            transposed[i * outputs + o] = weight[o * inner + i];
+        }
+    }
+    let rows = x.shape[..x.rank() - 1].iter().product();
+    let mut sums = vec![T::default(); rows * outputs];
+    product(&mut sums, data, &transposed, (rows, inner, outputs), madd);
+    sums
 }

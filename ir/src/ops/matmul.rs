@@ -1,9 +1,9 @@
 //! `matmul`.
 
 use crate::diag::Reason;
-use crate::dim::Dim;
-use crate::ops::operand::{agree, float};
-use crate::ops::{Eval, Infer, OpDef, one};
+use crate::ops::elementwise::Strided;
+use crate::ops::operand::{agree, float, recheck, store};
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::{Elem, Shape, Storage, Type};
 use crate::{attrs, operands};
@@ -36,22 +36,74 @@ impl OpDef for Matmul {
             Some((r, batch)) => (Some(r), batch),
             None => (None, rows),
         };
-        let mut dims = broadcast(batch_a, &b.shape.0[..at])
-            .ok_or_else(|| Reason::new(format!("the leading dimensions of {a} and {b} do not broadcast")))?;
+        let leading = (Shape(batch_a.to_vec()), Shape(b.shape.0[..at].to_vec()));
+        let mut dims = check::broadcast("matmul", &[&leading.0, &leading.1])?.0;
         dims.extend(row.cloned());
         if b.rank() > 1 {
             dims.push(b.shape[at + 1].clone());
         }
         one(a.with_shape(Shape(dims)))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        match x.tensor(0)?.storage() {
+            Storage::I32 => {
+                let data = multiply(x, &x.tensor(0)?.data()?, &x.tensor(1)?.data()?, |s: i32, a: i32, b| {
+                    s.wrapping_add(a.wrapping_mul(b))
+                })?;
+                one(Tensor::new(&x.shape(0)?, data)?)
+            }
+            Storage::I64 => {
+                let data = multiply(x, &x.tensor(0)?.data()?, &x.tensor(1)?.data()?, |s: i64, a: i64, b| {
+                    s.wrapping_add(a.wrapping_mul(b))
+                })?;
+                one(Tensor::new(&x.shape(0)?, data)?)
+            }
+            _ => {
+                let (a, b) = (x.tensor(0)?, x.tensor(1)?);
+                let data = multiply(x, &a.floats()?, &b.floats()?, |s, a, b| s + a * b)?;
+                one(store(&a.elem, &x.shape(0)?, data)?)
+            }
+        }
     }
 }
 
-/// Dimensions broadcast by numpy's rule, aligned at the last.
-pub(crate) fn broadcast(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
-    let rank = a.len().max(b.len());
-    let at = |d: &[Dim], i: usize| (i + d.len()).checked_sub(rank).map_or(Dim::lit(1), |j| d[j].clone());
-    (0..rank).map(|i| at(a, i).broadcast(&at(b, i))).collect()
+/// Adds the product of a `[m,k]` and b `[k,n]` to `out` `[m,n]`, for each element in the order of `k`.
+pub(crate) fn product<T: Copy>(
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+    (m, k, n): (usize, usize, usize),
+    madd: impl Fn(T, T, T) -> T,
+) {
+    if n == 0 || k == 0 {
+        return;
+    }
+    for i in 0..m {
+        let out = &mut out[i * n..][..n];
+        for (&a, b) in a[i * k..][..k].iter().zip(b.chunks_exact(n)) {
+            out.iter_mut().zip(b).for_each(|(s, &b)| *s = madd(*s, a, b));
+        }
+    }
+}
+
+/// The product of each pair of matrices, leading axes broadcast.
+fn multiply<T: Copy + Default>(
+    x: &Eval,
+    a: &[T],
+    b: &[T],
+    madd: impl Fn(T, T, T) -> T + Copy,
+) -> Result<Vec<T>, Reason> {
+    let (sa, sb, shape) = (&x.tensor(0)?.shape, &x.tensor(1)?.shape, x.shape(0)?);
+    let (batch_a, batch_b) = (&sa[..sa.len().saturating_sub(2)], &sb[..sb.len().saturating_sub(2)]);
+    let m = if sa.len() > 1 { sa[sa.len() - 2] } else { 1 };
+    let n = if sb.len() > 1 { sb[sb.len() - 1] } else { 1 };
+    let k = sa[sa.len() - 1];
+    let batch = &shape[..batch_a.len().max(batch_b.len())];
+    let mut out = vec![T::default(); shape.iter().product()];
+    let pairs = Strided::spread(batch_a, batch)?.zip(Strided::spread(batch_b, batch)?);
+    for (out, (i, j)) in out.chunks_exact_mut((m * n).max(1)).zip(pairs) {
+        product(out, &a[i * m * k..][..m * k], &b[j * k * n..][..k * n], (m, k, n), madd);
+    }
+    Ok(out)
 }

@@ -267,13 +267,6 @@ pub(crate) fn one<T>(x: T) -> Result<Vec<T>, Reason> {
     Ok(vec![x])
 }
 
-/// An op whose meaning is not written yet.
-macro_rules! pending {
-    () => {
-        Err(Reason::new("not written yet"))
-    };
-}
-
 pub mod act;
 pub mod activation;
 pub mod arg;
@@ -289,8 +282,10 @@ pub mod conv_transpose;
 pub(crate) mod elementwise;
 pub mod expand;
 pub mod gather;
+mod grid;
 pub mod identity;
 pub mod instance_norm;
+mod integer;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;

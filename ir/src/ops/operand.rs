@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::attr::F32;
 use crate::diag::Reason;
 use crate::dim::Dim;
-use crate::ops::{Eval, Infer, OpDef};
+use crate::ops::{Eval, Infer, OpDef, check};
 use crate::quant::{QParams, Quant, Zeros};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, checked_numel};
 use crate::types::{Elem, Shape, Storage, Type};
 
 /// Whether two dimensions may be the same number: equal, or not both known.
@@ -58,7 +58,8 @@ pub(crate) fn pass_through(op: &str, what: &str, t: &Type) -> Result<(), Reason>
             "`{op}` keeps the quantization of its {what}, which must have one scale for the whole tensor"
         ))
         .help("dequantize it first")),
-        _ => Ok(()),
+        Elem::Quant(q) => valid(q, &t.shape),
+        Elem::Plain(_) => Ok(()),
     }
 }
 
@@ -177,19 +178,11 @@ pub(crate) fn vector(what: &str, t: &Type, len: &Dim) -> Result<(), Reason> {
     Err(Reason::new(format!("the {what} is {t} but one number for each of {len} channels is needed")))
 }
 
-/// Refuses an axis that the operand has not.
-pub(crate) fn axis(axis: u32, t: &Type) -> Result<usize, Reason> {
-    match axis as usize {
-        a if a < t.rank() => Ok(a),
-        a => Err(Reason::new(format!("axis {a} is out of range for {t}"))),
-    }
-}
-
 /// The axes as flags by position; refuses axes that are out of range or named twice.
-pub(crate) fn axes(list: &[u32], t: &Type) -> Result<Vec<bool>, Reason> {
+pub(crate) fn axes(op: &str, list: &[u32], t: &Type) -> Result<Vec<bool>, Reason> {
     let mut on = vec![false; t.rank()];
     for &a in list {
-        if std::mem::replace(&mut on[axis(a, t)?], true) {
+        if std::mem::replace(&mut on[check::axis(op, a, t)?], true) {
             return Err(Reason::new(format!("axis {a} is named twice")));
         }
     }
@@ -212,11 +205,20 @@ pub(crate) fn recheck(op: &impl OpDef, x: &Eval) -> Result<(), Reason> {
     let types: Vec<Option<Type>> = x.ins.iter().map(|t| t.map(Tensor::ty)).collect();
     let ins: Vec<Option<&Type>> = types.iter().map(Option::as_ref).collect();
     let found = op.infer(&Infer { ins: &ins, declared: x.outs })?;
-    match found.iter().zip(x.outs).find(|(f, o)| f != o) {
-        Some((f, o)) => Err(Reason::new(format!("{o} is expected, but `{}` yields {f}", op.name()))),
-        None if found.len() == x.outs.len() => Ok(()),
-        None => Err(Reason::new(format!("`{}` has {} results", op.name(), found.len()))),
+    if found.len() != x.outs.len() {
+        return Err(Reason::new(format!("`{}` has {} results", op.name(), found.len())));
     }
+    for (i, (f, o)) in found.iter().zip(x.outs).enumerate() {
+        let dims = || f.shape.0.iter().zip(&o.shape.0);
+        if f.elem != o.elem || f.rank() != o.rank() || !dims().all(|(a, b)| agree(a, b)) {
+            return Err(Reason::new(format!("{o} is expected, but `{}` yields {f}", op.name())));
+        }
+        // Intermediate results take up to 8 bytes for each element.
+        if checked_numel(&x.shape(i)?).is_none_or(|n| n > isize::MAX as usize / 8) {
+            return Err(Reason::new(format!("the result {o} is too large")));
+        }
+    }
+    Ok(())
 }
 
 /// Float results in the storage of `elem`.

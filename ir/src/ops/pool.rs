@@ -3,7 +3,8 @@
 use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
-use crate::ops::operand::{float, pass_through};
+use crate::ops::grid::Grid;
+use crate::ops::operand::{float, pass_through, recheck, store};
 use crate::ops::window::{Windows, pool_shape};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
@@ -37,8 +38,23 @@ impl OpDef for MaxPool {
         let by = Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: self.ceil };
         one(input.with_shape(pool_shape("max_pool", input, &self.kernel, &by)?))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, shape) = (x.tensor(0)?, x.shape(0)?);
+        let rank = shape.len() - 2;
+        let by = Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: self.ceil };
+        let grid = Grid::new(&input.shape[2..], &shape[2..], &self.kernel.get(rank), &by);
+        if input.elem.is_float() {
+            let larger = |m: f32, v: f32| if v > m || v.is_nan() { v } else { m };
+            let data = planes(&grid, &input.floats()?, |p| grid.fold(p, f32::NEG_INFINITY, larger));
+            return one(store(&input.elem, &shape, data)?);
+        }
+        let least = match &input.elem {
+            Elem::Quant(q) => q.range.0,
+            Elem::Plain(s) => s.int_range().map_or(0, |r| r.0),
+        };
+        let data = planes(&grid, &input.ints()?, |p| grid.fold(p, least, i64::max));
+        one(Tensor::from_ints(input.elem.clone(), &shape, &data)?)
     }
 }
 
@@ -67,7 +83,24 @@ impl OpDef for AvgPool {
             Windows { stride: &self.stride, pad: &self.pad, dilation: &PerAxis::all(1), ceil: self.ceil };
         one(input.with_shape(pool_shape("avg_pool", input, &self.kernel, &by)?))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, shape) = (x.tensor(0)?, x.shape(0)?);
+        let rank = shape.len() - 2;
+        let by =
+            Windows { stride: &self.stride, pad: &self.pad, dilation: &PerAxis::all(1), ceil: self.ceil };
+        let grid = Grid::new(&input.shape[2..], &shape[2..], &self.kernel.get(rank), &by);
+        let counts: Vec<f32> = grid.counts(self.count_pad).into_iter().map(|n| n.max(1) as f32).collect();
+        let data = planes(&grid, &input.floats()?, |p| {
+            let mut sums = grid.fold(p, 0.0, |s, v| s + v);
+            sums.iter_mut().zip(&counts).for_each(|(s, n)| *s /= n);
+            sums
+        });
+        one(store(&input.elem, &shape, data)?)
     }
+}
+
+/// `f` of each input plane, one after the other.
+pub(crate) fn planes<T: Copy>(grid: &Grid, x: &[T], f: impl Fn(&[T]) -> Vec<T>) -> Vec<T> {
+    x.chunks_exact(grid.inputs().max(1)).flat_map(f).collect()
 }

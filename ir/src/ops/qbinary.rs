@@ -3,11 +3,13 @@
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::matmul::broadcast;
-use crate::ops::operand::{declared_per_tensor, per_tensor};
-use crate::ops::{Eval, Infer, OpDef, one};
+use crate::ops::elementwise::Strided;
+use crate::ops::integer::{Output, centred, params, store};
+use crate::ops::operand::{declared_per_tensor, per_tensor, recheck};
+use crate::ops::{Eval, Infer, OpDef, check, one};
+use crate::quant;
 use crate::tensor::Tensor;
-use crate::types::{Elem, Shape, Type};
+use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
@@ -24,8 +26,13 @@ impl OpDef for Qadd {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         infer_binary("qadd", x)
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let out = Output::new(x, &self.act)?;
+        let (sa, sb) = scales(x)?;
+        let factor = |s: f32| if out.is_curved() { s } else { quant::multiplier(s.into(), out.scale) };
+        let (ma, mb) = (factor(sa), factor(sb));
+        eval_binary(x, &out, |a, b| a as f32 * ma + b as f32 * mb)
     }
 }
 
@@ -43,8 +50,14 @@ impl OpDef for Qmul {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         infer_binary("qmul", x)
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let out = Output::new(x, &self.act)?;
+        let (sa, sb) = scales(x)?;
+        let product = f64::from(sa) * f64::from(sb);
+        let m = if out.is_curved() { product as f32 } else { quant::multiplier(product, out.scale) };
+        // The product of two 16-bit differences needs 64 bits; of two 8-bit ones it is exact in `f32`.
+        eval_binary(x, &out, |a, b| (i64::from(a) * i64::from(b)) as f32 * m)
     }
 }
 
@@ -54,7 +67,24 @@ fn infer_binary(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
     per_tensor(op, "first operand", a)?;
     per_tensor(op, "second operand", b)?;
     let yq = declared_per_tensor(op, x)?;
-    let dims = broadcast(&a.shape.0, &b.shape.0)
-        .ok_or_else(|| Reason::new(format!("shapes {} and {} do not broadcast", a.shape, b.shape)))?;
-    one(Type::new(Elem::Quant(yq.clone()), Shape(dims)))
+    one(Type::new(Elem::Quant(yq.clone()), check::broadcast(op, &[&a.shape, &b.shape])?))
+}
+
+fn scales(x: &Eval) -> Result<(f32, f32), Reason> {
+    Ok((params(&x.tensor(0)?.elem)?.1, params(&x.tensor(1)?.elem)?.1))
+}
+
+/// `f` of each pair of integers without their zero points, taken to the declared type.
+fn eval_binary(x: &Eval, out: &Output, f: impl Fn(i32, i32) -> f32) -> Result<Vec<Tensor>, Reason> {
+    let shape = x.shape(0)?;
+    let (a, b) = (x.tensor(0)?, x.tensor(1)?);
+    let at = Strided::spread(&a.shape, &shape)?.zip(Strided::spread(&b.shape, &shape)?);
+    let (a, b) = (centred(a)?, centred(b)?);
+    store(
+        x,
+        at.map(|(i, j)| {
+            let f = f(a[i], b[j]);
+            if out.is_curved() { out.real(f) } else { out.round(f) }
+        }),
+    )
 }

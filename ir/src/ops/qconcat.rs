@@ -2,8 +2,12 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::operand::{agree, axis, declared_per_tensor, known, per_tensor};
-use crate::ops::{Eval, Infer, OpDef, one};
+use crate::ops::act::Act;
+use crate::ops::integer::{Output, store};
+use crate::ops::moved::around;
+use crate::ops::operand::{agree, declared_per_tensor, known, per_tensor, recheck};
+use crate::ops::quantize::requantized;
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::{Elem, Shape, Type};
 use crate::{attrs, operands};
@@ -22,7 +26,7 @@ impl OpDef for Qconcat {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let yq = declared_per_tensor("qconcat", x)?;
         let first = x.ty(0)?;
-        let at = axis(self.axis, first)?;
+        let at = check::axis("qconcat", self.axis, first)?;
         let mut dims = first.shape.0.clone();
         for i in 0..x.ins.len() {
             let part = x.ty(i)?;
@@ -51,7 +55,20 @@ impl OpDef for Qconcat {
         }
         one(Type::new(Elem::Quant(yq.clone()), Shape(dims)))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (out, to, shape) = (Output::new(x, &Act::None)?, x.out(0)?, x.shape(0)?);
+        let (outer, ..) = around(&shape, self.axis as usize)?;
+        let parts: Result<Vec<Vec<i32>>, Reason> =
+            (0..x.ins.len()).map(|i| requantized(x.tensor(i)?, &out, to)).collect();
+        let parts = parts?;
+        let mut data = Vec::with_capacity(shape.iter().product());
+        for i in 0..outer {
+            for p in &parts {
+                let run = p.len() / outer;
+                data.extend_from_slice(&p[i * run..][..run]);
+            }
+        }
+        store(x, data.into_iter())
     }
 }

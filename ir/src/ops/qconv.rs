@@ -5,7 +5,9 @@ use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, weight};
+use crate::ops::grid::{Grid, conv_sums};
+use crate::ops::integer::{centred, finish_sums};
+use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, recheck, weight};
 use crate::ops::window::{Windows, conv_shape};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
@@ -61,7 +63,17 @@ impl OpDef for Qconv {
         }
         one(Type::new(Elem::Quant(yq.clone()), shape))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+        let shape = x.shape(0)?;
+        let grid = Grid::new(&input.shape[2..], &shape[2..], &w.shape[2..], &self.windows());
+        let sizes = (shape[0], input.shape[1]);
+        let outputs = (shape[1], self.groups as usize);
+        let sums =
+            conv_sums(&grid, sizes, outputs, &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
+                a.wrapping_add(x.wrapping_mul(w))
+            });
+        finish_sums(x, &self.act, sums, shape[1], grid.outputs())
     }
 }

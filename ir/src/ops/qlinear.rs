@@ -3,8 +3,9 @@
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::linear::linear_shape;
-use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, weight};
+use crate::ops::integer::{centred, finish_sums};
+use crate::ops::linear::{linear_shape, linear_sums};
+use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, recheck, weight};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
@@ -32,7 +33,12 @@ impl OpDef for Qlinear {
         }
         one(Type::new(Elem::Quant(yq.clone()), shape))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+        let sums = linear_sums((input, w), &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
+            a.wrapping_add(x.wrapping_mul(w))
+        });
+        finish_sums(x, &self.act, sums, w.shape[0], 1)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::operand::per_tensor;
+use crate::ops::integer::store;
+use crate::ops::operand::{per_tensor, recheck};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::{Storage, Type};
@@ -29,7 +30,10 @@ impl OpDef for Qlut {
         }
         one(table.with_shape(input.shape.clone()))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, table) = (x.tensor(0)?, x.tensor(1)?.ints()?);
+        let least = input.storage().int_range().map_or(0, |r| r.0);
+        store(x, input.ints()?.into_iter().map(|q| table[(q - least) as usize] as i32))
     }
 }

@@ -4,7 +4,12 @@ use crate::attr::Pads;
 use crate::attr::PerAxis;
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::operand::{axes, declared_per_tensor, per_tensor, reduced};
+use crate::ops::act::Act;
+use crate::ops::grid::Grid;
+use crate::ops::integer::{Output, centred, params, store};
+use crate::ops::operand::{axes, declared_per_tensor, per_tensor, recheck, reduced};
+use crate::ops::pool::planes;
+use crate::ops::reduce::targets;
 use crate::ops::window::{Windows, pool_shape};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
@@ -28,11 +33,21 @@ impl OpDef for Qmean {
         let input = x.ty(0)?;
         per_tensor("qmean", "input", input)?;
         let yq = declared_per_tensor("qmean", x)?;
-        let on = axes(&self.axes, input)?;
+        let on = axes("qmean", &self.axes, input)?;
         one(Type::new(Elem::Quant(yq.clone()), reduced(&input.shape, &on, self.keep)))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let input = x.tensor(0)?;
+        let on = axes("qmean", &self.axes, &input.ty())?;
+        let mut sums = vec![0i32; x.shape(0)?.iter().product()];
+        for (to, v) in targets(&input.shape, &on).zip(centred(input)?) {
+            sums[to] = sums[to].wrapping_add(v);
+        }
+        let count: usize = input.shape.iter().zip(&on).filter(|(_, on)| **on).map(|(d, _)| d).product();
+        let out = Output::new(x, &Act::None)?;
+        let m = mean_factor(params(&input.elem)?.1, out.scale, count);
+        store(x, sums.into_iter().map(|s| out.round(s as f32 * m)))
     }
 }
 
@@ -64,7 +79,30 @@ impl OpDef for QavgPool {
         let shape = pool_shape("qavg_pool", input, &self.kernel, &by)?;
         one(Type::new(Elem::Quant(yq.clone()), shape))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, shape) = (x.tensor(0)?, x.shape(0)?);
+        let rank = shape.len() - 2;
+        let by =
+            Windows { stride: &self.stride, pad: &self.pad, dilation: &PerAxis::all(1), ceil: self.ceil };
+        let grid = Grid::new(&input.shape[2..], &shape[2..], &self.kernel.get(rank), &by);
+        let out = Output::new(x, &Act::None)?;
+        let scale = params(&input.elem)?.1;
+        let factors: Vec<f32> = grid
+            .counts(self.count_pad)
+            .into_iter()
+            .map(|n| mean_factor(scale, out.scale, n.max(1)))
+            .collect();
+        let data = planes(&grid, &centred(input)?, |p| {
+            let mut sums = grid.fold(p, 0, i32::wrapping_add);
+            sums.iter_mut().zip(&factors).for_each(|(s, m)| *s = out.round(*s as f32 * m));
+            sums
+        });
+        store(x, data.into_iter())
     }
+}
+
+/// `x_scale / (y_scale · count)` in double precision, rounded to `f32` once: the factor of a sum of `count`.
+pub fn mean_factor(x_scale: f32, y_scale: f32, count: usize) -> f32 {
+    (f64::from(x_scale) / (f64::from(y_scale) * count as f64)) as f32
 }

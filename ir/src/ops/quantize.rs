@@ -2,8 +2,11 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::operand::{declared_per_tensor, float, per_tensor, valid};
+use crate::ops::act::Act;
+use crate::ops::integer::{self, Output, centred, params};
+use crate::ops::operand::{declared_per_tensor, float, per_tensor, recheck, valid};
 use crate::ops::{Eval, Infer, OpDef, one};
+use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
@@ -30,8 +33,10 @@ impl OpDef for Quantize {
         valid(q, &input.shape)?;
         one(Type::new(declared.elem.clone(), input.shape.clone()))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let q = x.out(0)?.elem.quant().ok_or("the result must be quantized")?;
+        one(x.tensor(0)?.quantize(q)?)
     }
 }
 
@@ -52,8 +57,9 @@ impl OpDef for Dequantize {
         valid(q, &input.shape)?;
         one(Type::new(Elem::F32, input.shape.clone()))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        one(x.tensor(0)?.dequantize()?)
     }
 }
 
@@ -72,7 +78,18 @@ impl OpDef for Requantize {
         let yq = declared_per_tensor("requantize", x)?;
         one(Type::new(Elem::Quant(yq.clone()), input.shape.clone()))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let input = x.tensor(0)?;
+        integer::store(x, requantized(input, &Output::new(x, &Act::None)?, x.out(0)?)?.into_iter())
     }
+}
+
+/// The integers of `t` in the quantization of `to`; copied if both are equal.
+pub(crate) fn requantized(t: &Tensor, out: &Output, to: &Type) -> Result<Vec<i32>, Reason> {
+    if t.elem == to.elem {
+        return Ok(t.ints()?.into_iter().map(|v| v as i32).collect());
+    }
+    let m = quant::multiplier(params(&t.elem)?.1.into(), out.scale);
+    Ok(centred(t)?.into_iter().map(|v| out.round(v as f32 * m)).collect())
 }

@@ -4,7 +4,8 @@ use crate::attr::F32;
 use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::keyword_enum;
-use crate::ops::operand::{float, pass_through};
+use crate::ops::operand::{float, pass_through, recheck, store};
+use crate::ops::pad::pick;
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::{Shape, Type};
@@ -103,8 +104,30 @@ impl OpDef for Resize {
         }
         one(input.with_shape(Shape(dims)))
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, shape) = (x.tensor(0)?, x.shape(0)?);
+        let axes: Vec<Axis> = (input.shape.iter().zip(&shape).enumerate())
+            .map(|(i, (&from, &to))| {
+                let scale = match self.scales.get(i) {
+                    Some(s) => f64::from(s.0),
+                    None => to as f64 / from as f64,
+                };
+                Axis { from, to, scale }
+            })
+            .collect();
+        if self.mode == ResizeMode::Nearest {
+            let table = |a: &Axis| (0..a.to).map(|o| Some(a.nearest(self, o))).collect();
+            let tables: Vec<Vec<Option<usize>>> = axes.iter().map(table).collect();
+            return one(pick(input, &tables, input)?);
+        }
+        let mut data = input.floats()?.into_owned();
+        for (i, a) in axes.iter().enumerate() {
+            let taps: Vec<Vec<Tap>> = (0..a.to).map(|o| a.taps(self, o)).collect();
+            let inner: usize = input.shape[i + 1..].iter().product();
+            data = interpolate(&data, &taps, a.from, inner);
+        }
+        one(store(&input.elem, &shape, data)?)
     }
 }
 
@@ -129,4 +152,91 @@ fn scaled(d: &Dim, scale: f32) -> Result<Dim, Reason> {
     }
     Err(Reason::new(format!("the symbolic dimension {d} cannot be scaled by {scale:?}"))
         .help("give `sizes` instead of `scales`"))
+}
+
+/// One axis to resample.
+struct Axis {
+    from: usize,
+    to: usize,
+    scale: f64,
+}
+
+/// An input index and its weight.
+type Tap = (usize, f32);
+
+impl Axis {
+    /// The input coordinate of output `o`.
+    fn coordinate(&self, op: &Resize, o: usize) -> f64 {
+        let x = o as f64;
+        match op.coord {
+            Coord::PytorchHalfPixel if self.to <= 1 => 0.0,
+            Coord::HalfPixel | Coord::PytorchHalfPixel => (x + 0.5) / self.scale - 0.5,
+            Coord::AlignCorners if self.to <= 1 => 0.0,
+            Coord::AlignCorners => x * (self.from as f64 - 1.0) / (self.to as f64 - 1.0),
+            Coord::Asymmetric => x / self.scale,
+            Coord::TfHalfPixelForNn => (x + 0.5) / self.scale,
+        }
+    }
+
+    /// The nearest element to output `o`.
+    fn nearest(&self, op: &Resize, o: usize) -> usize {
+        let x = self.coordinate(op, o);
+        let i = match op.round {
+            NearestRound::PreferFloor => (x - 0.5).ceil(),
+            NearestRound::PreferCeil => (x + 0.5).floor(),
+            NearestRound::Floor => x.floor(),
+            NearestRound::Ceil => x.ceil(),
+        };
+        self.inside(i)
+    }
+
+    /// The elements that output `o` mixes.
+    fn taps(&self, op: &Resize, o: usize) -> Vec<Tap> {
+        let x = self.coordinate(op, o);
+        let taps = if op.mode == ResizeMode::Cubic {
+            let (at, r) = (x.floor(), x - x.floor());
+            cubic(r)
+                .into_iter()
+                .enumerate()
+                .map(|(i, w)| (self.inside(at + i as f64 - 1.0), w as f32))
+                .collect()
+        } else {
+            let x = x.clamp(0.0, (self.from as f64 - 1.0).max(0.0));
+            let (at, r) = (x.floor(), x - x.floor());
+            vec![(self.inside(at), (1.0 - r) as f32), (self.inside(at + 1.0), r as f32)]
+        };
+        // An element of weight 0 must not turn the result into NaN.
+        taps.into_iter().filter(|&(_, w)| w != 0.0).collect()
+    }
+
+    fn inside(&self, i: f64) -> usize {
+        (i.max(0.0) as usize).min(self.from.saturating_sub(1))
+    }
+}
+
+/// Keys' cubic kernel with a = −0.75 at distances 1+r, r, 1−r, 2−r.
+fn cubic(r: f64) -> [f64; 4] {
+    const A: f64 = -0.75;
+    let near = |d: f64| ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0;
+    let far = |d: f64| ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A;
+    [far(r + 1.0), near(r), near(1.0 - r), far(2.0 - r)]
+}
+
+/// Mixes elements along an axis of `len` with `inner` elements between neighbours; sums run in the order of the taps.
+fn interpolate(x: &[f32], taps: &[Vec<Tap>], len: usize, inner: usize) -> Vec<f32> {
+    if taps.iter().enumerate().all(|(i, t)| t.as_slice() == [(i, 1.0)]) && taps.len() == len {
+        return x.to_vec();
+    }
+    let mut out = Vec::new();
+    for plane in x.chunks_exact((len * inner).max(1)) {
+        for taps in taps {
+            let start = out.len();
+            out.resize(start + inner, 0.0);
+            for &(i, w) in taps {
+                let row = &plane[i * inner..][..inner];
+                out[start..].iter_mut().zip(row).for_each(|(s, v)| *s += v * w);
+            }
+        }
+    }
+    out
 }

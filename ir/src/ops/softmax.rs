@@ -1,8 +1,9 @@
 //! `softmax`, `log_softmax`.
 
 use crate::diag::Reason;
-use crate::ops::operand::{axis, float};
-use crate::ops::{Eval, Infer, OpDef, one};
+use crate::ops::moved::around;
+use crate::ops::operand::{float, recheck, store};
+use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{attrs, operands};
@@ -20,11 +21,17 @@ impl OpDef for Softmax {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let input = x.ty(0)?;
         float("softmax", "input", input, None)?;
-        axis(self.axis, input)?;
+        check::axis("softmax", self.axis, input)?;
         one(input.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        along(x, self.axis, |run| {
+            let max = largest(run);
+            run.iter_mut().for_each(|v| *v = libm::expf(*v - max));
+            let sum = run.iter().fold(0.0, |s, v| s + v);
+            run.iter_mut().for_each(|v| *v /= sum);
+        })
     }
 }
 
@@ -41,10 +48,39 @@ impl OpDef for LogSoftmax {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let input = x.ty(0)?;
         float("log_softmax", "input", input, None)?;
-        axis(self.axis, input)?;
+        check::axis("log_softmax", self.axis, input)?;
         one(input.clone())
     }
-    fn eval(&self, _x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        pending!()
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        along(x, self.axis, |run| {
+            let max = largest(run);
+            run.iter_mut().for_each(|v| *v -= max);
+            let log = libm::logf(run.iter().fold(0.0, |s, v| s + libm::expf(*v)));
+            run.iter_mut().for_each(|v| *v -= log);
+        })
     }
+}
+
+fn largest(run: &[f32]) -> f32 {
+    run.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m || v.is_nan() { v } else { m })
+}
+
+/// `f` of each run of elements along `axis`.
+fn along(x: &Eval, axis: u32, f: impl Fn(&mut [f32])) -> Result<Vec<Tensor>, Reason> {
+    let input = x.tensor(0)?;
+    let (outer, len, inner) = around(&input.shape, axis as usize)?;
+    let mut data = input.floats()?.into_owned();
+    let mut run = vec![0.0; len];
+    for at in 0..outer * inner {
+        let first = at / inner * len * inner + at % inner;
+        for (i, v) in run.iter_mut().enumerate() {
+            *v = data[first + i * inner];
+        }
+        f(&mut run);
+        for (i, v) in run.iter().enumerate() {
+            data[first + i * inner] = *v;
+        }
+    }
+    one(store(&input.elem, &input.shape, data)?)
 }

@@ -1,0 +1,97 @@
+//! From exact integer sums to result integers: what all integer ops do last.
+
+use crate::diag::Reason;
+use crate::ops::act::Act;
+use crate::ops::{Eval, operand};
+use crate::quant::{self, Quant};
+use crate::tensor::Tensor;
+use crate::types::Elem;
+
+/// The result of an integer op: its quantization, narrowed by the activation.
+pub(crate) struct Output<'a> {
+    /// Scale of the result.
+    pub scale: f32,
+    zero: i32,
+    lo: i32,
+    hi: i32,
+    act: &'a Act,
+}
+
+impl<'a> Output<'a> {
+    /// For the declared result, which has one scale.
+    pub fn new(x: &Eval, act: &'a Act) -> Result<Output<'a>, Reason> {
+        let (q, scale, zero) = params(&x.out(0)?.elem)?;
+        let (lo, hi) = act.int_range(q);
+        Ok(Output { scale, zero, lo, hi, act })
+    }
+
+    /// Whether the activation is more than a clamp, so that results go through [`Output::real`].
+    pub fn is_curved(&self) -> bool {
+        self.act.bounds().is_none()
+    }
+
+    /// The integer for `f`, a number in units of the result's scale; a clamp is in the range already.
+    #[inline]
+    pub fn round(&self, f: f32) -> i32 {
+        quant::round_clamp(f, self.zero, self.lo, self.hi)
+    }
+
+    /// The integer for a real number before the activation.
+    #[inline]
+    pub fn real(&self, x: f32) -> i32 {
+        quant::quantize(self.act.apply(x), 1.0 / self.scale, self.zero, self.lo, self.hi)
+    }
+}
+
+/// The quantization of elements with one scale, and its scale and zero point.
+pub(crate) fn params(elem: &Elem) -> Result<(&Quant, f32, i32), Reason> {
+    let q = elem.quant().ok_or("quantized elements are expected")?;
+    let (scale, zero) = q.per_tensor().ok_or("one scale for the whole tensor is expected")?;
+    Ok((q, scale, zero))
+}
+
+/// The integers of `t` without their zero points, exact in 32 bits for storages of up to 16.
+pub(crate) fn centred(t: &Tensor) -> Result<Vec<i32>, Reason> {
+    let q = t.quant().ok_or("quantized elements are expected")?;
+    operand::valid(q, &t.ty().shape)?;
+    let ints = t.ints()?;
+    Ok(match q.per_tensor() {
+        Some((_, zero)) => ints.iter().map(|&v| v as i32 - zero).collect(),
+        None => ints.iter().enumerate().map(|(i, &v)| v as i32 - q.zero(q.index_of(i, &t.shape))).collect(),
+    })
+}
+
+/// Result integers as a tensor of the declared type.
+pub(crate) fn store(x: &Eval, data: impl Iterator<Item = i32>) -> Result<Vec<Tensor>, Reason> {
+    let data: Vec<i64> = data.map(i64::from).collect();
+    Ok(vec![Tensor::from_ints(x.out(0)?.elem.clone(), &x.shape(0)?, &data)?])
+}
+
+/// Takes accumulators of `product(x, w)` to the declared type: `sums` holds, for each index of `[_, channels]`,
+/// `area` consecutive accumulators; `bias` is added in wrapping 32-bit arithmetic.
+pub(crate) fn finish_sums(
+    x: &Eval,
+    act: &Act,
+    sums: Vec<i32>,
+    channels: usize,
+    area: usize,
+) -> Result<Vec<Tensor>, Reason> {
+    let out = Output::new(x, act)?;
+    let (_, sx, _) = params(&x.tensor(0)?.elem)?;
+    let w = x.tensor(1)?.quant().ok_or("a quantized weight is expected")?;
+    let product: Vec<f64> = (0..channels).map(|c| f64::from(sx) * w.scale_f64(c)).collect();
+    let factors: Vec<f32> = match out.is_curved() {
+        true => product.iter().map(|&p| p as f32).collect(),
+        false => product.iter().map(|&p| quant::multiplier(p, out.scale)).collect(),
+    };
+    let bias = match x.opt(2) {
+        Some(b) => b.data::<i32>()?.into_owned(),
+        None => vec![0; channels],
+    };
+    let data = sums.iter().enumerate().map(|(i, &acc)| {
+        let c = i / area % channels;
+        let f = acc.wrapping_add(bias[c]) as f32 * factors[c];
+        if out.is_curved() { out.real(f) } else { out.round(f) }
+    });
+    store(x, data)
+}
