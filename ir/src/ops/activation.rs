@@ -3,14 +3,14 @@
 use crate::attr::F32;
 use crate::diag::Reason;
 use crate::ops::act::{clip, hard_swish, relu};
-use crate::ops::elementwise::{infer_f32, map_f32, zip};
-use crate::ops::{Eval, Infer, OpDef, check, one};
+use crate::ops::elementwise::{infer_float, map_float, zip_float};
+use crate::ops::{Eval, Infer, OpDef, check, one, operand};
 use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
-/// The type of a clamp's result: the operand's, `f32` or quantized.
+/// The type of a clamp's result: the operand's, float or quantized.
 fn infer_clamp(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
     let ty = x.ty(0)?;
     match &ty.elem {
@@ -18,8 +18,11 @@ fn infer_clamp(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
             Err(Reason::new(format!("`{op}` needs quantization parameters that are known"))
                 .help("dequantize first; dynamic parameters are known only within a run"))
         }
-        Elem::Quant(_) => one(ty.clone()),
-        Elem::Plain(_) => infer_f32(op, x),
+        Elem::Quant(q) => {
+            operand::valid(q, &ty.shape)?;
+            one(ty.clone())
+        }
+        Elem::Plain(_) => infer_float(op, x),
     }
 }
 
@@ -27,7 +30,7 @@ fn infer_clamp(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
 fn eval_clamp(x: &Eval, lo: f32, hi: f32) -> Result<Vec<Tensor>, Reason> {
     let t = x.tensor(0)?;
     let Some(q) = t.quant() else {
-        return map_f32(x, |v| clip(v, lo, hi));
+        return map_float(x, |v| clip(v, lo, hi));
     };
     let (qmin, qmax) = (q.range.0 as i32, q.range.1 as i32);
     let count = q.count().ok_or("dynamic parameters are not known here")?;
@@ -53,7 +56,7 @@ fn eval_clamp(x: &Eval, lo: f32, hi: f32) -> Result<Vec<Tensor>, Reason> {
 attrs! {
     /// `max(x, 0)`; NaN stays NaN. On quantized elements the larger of the integer and the zero point.
     ///
-    /// `f32` or quantized, any shape.
+    /// Floats or quantized, any shape.
     ///
     /// ```qir
     /// input %x: f32[2,3]
@@ -70,7 +73,7 @@ impl OpDef for Relu {
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         match x.tensor(0)?.quant() {
-            None => map_f32(x, relu),
+            None => map_float(x, relu),
             Some(_) => eval_clamp(x, 0.0, f32::INFINITY),
         }
     }
@@ -80,7 +83,7 @@ attrs! {
     /// `min(max(x, min), max)`; NaN stays NaN; relu6 is `clip {min=0.0, max=6.0}`. On quantized elements the
     /// bounds are quantized like the elements.
     ///
-    /// `f32` or quantized, any shape.
+    /// Floats or quantized, any shape.
     ///
     /// ```qir
     /// input %x: f32[2,3]
@@ -108,7 +111,7 @@ impl OpDef for Clip {
     }
 }
 
-/// Declares activations on `f32`: attributes, and the function of one number.
+/// Declares activations on floats: attributes, and the function of one number.
 macro_rules! activations {
     ($($(#[$doc:meta])* $name:ident as $view:ident = $word:literal {
         $($(#[$fdoc:meta])* $field:ident: $ty:ty = $default:expr),*
@@ -123,12 +126,12 @@ macro_rules! activations {
         impl OpDef for $name {
             const NAMES: &'static [&'static str] = &[$word];
             fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
-                infer_f32($word, x)
+                infer_float($word, x)
             }
             fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
                 let $op = self;
                 let _ = $op;
-                map_f32(x, |$x| $f)
+                map_float(x, |$x| $f)
             }
         }
     )*};
@@ -250,8 +253,8 @@ impl OpDef for Prelu {
     const NAMES: &'static [&'static str] = &["prelu"];
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let (ty, slope) = (x.ty(0)?, x.ty(1)?);
-        check::f32("prelu", "the operand", ty)?;
-        check::f32("prelu", "the slope", slope)?;
+        check::float("prelu", "the operand", ty)?;
+        check::float("prelu", "the slope", slope)?;
         let out = check::broadcast("prelu", &[&ty.shape, &slope.shape])?;
         let grows = out.rank() != ty.rank()
             || out
@@ -269,7 +272,7 @@ impl OpDef for Prelu {
         one(ty.clone())
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        let data = zip::<f32, f32>(x, |v, slope| Ok(if v < 0.0 { slope * v } else { v }))?;
-        one(Tensor::new(&x.shape(0)?, data)?)
+        let data = zip_float(x, |v, slope| if v < 0.0 { slope * v } else { v })?;
+        one(operand::store(&x.out(0)?.elem, &x.shape(0)?, data)?)
     }
 }

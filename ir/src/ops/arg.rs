@@ -4,13 +4,13 @@ use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::ops::{Eval, Infer, OpDef, check, moved, one};
 use crate::tensor::Tensor;
-use crate::types::{Elem, Storage, Type};
+use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
     /// Index of the largest element along an axis, the first one of equals; a NaN counts as the largest.
     ///
-    /// `f32`, `i64`, `i32`, or quantized with one scale along the axis; the result is `i64`.
+    /// Floats, `i64`, `i32`, or quantized with one scale along the axis; the result is `i64`.
     ///
     /// ```qir
     /// input %x: f32[2,5]
@@ -30,9 +30,7 @@ impl OpDef for ArgMax {
         let ty = x.ty(0)?;
         let axis = check::axis("argmax", self.axis, ty)?;
         match &ty.elem {
-            Elem::Plain(_) => {
-                check::plain("argmax", "the operand", ty, &[Storage::F32, Storage::I64, Storage::I32])?
-            }
+            Elem::Plain(_) => check::plain("argmax", "the operand", ty, &check::NUMBERS)?,
             // Integers of one scale are in the order of the numbers that they stand for.
             Elem::Quant(_) => drop(moved::elem("argmax", &ty.elem, |a| (a != axis).then_some(a))?),
         }
@@ -53,8 +51,8 @@ impl OpDef for ArgMax {
         let t = x.tensor(0)?;
         let around = moved::around(&t.shape, self.axis as usize)?;
         let data = match t.storage() {
-            Storage::F32 => {
-                let data = t.data::<f32>()?;
+            s if s.is_float() => {
+                let data = t.floats()?;
                 first_best(around, |new, old| {
                     let (new, old) = (data[new], data[old]);
                     new > old || new.is_nan() && !old.is_nan()

@@ -2,13 +2,13 @@
 
 use crate::diag::Reason;
 use crate::ops::act::Act;
-use crate::ops::elementwise::zip;
-use crate::ops::{Eval, Infer, OpDef, check, one};
+use crate::ops::elementwise::{zip, zip_float};
+use crate::ops::{Eval, Infer, OpDef, check, one, operand};
 use crate::tensor::Tensor;
-use crate::types::{Elem, Storage, Type};
+use crate::types::{Storage, Type};
 use crate::{attrs, operands};
 
-/// Operand types of an arithmetic op: equal plain storage, `f32` or a wide integer, broadcasting.
+/// Operand types of an arithmetic op: equal plain storage, float or a wide integer, broadcasting.
 fn infer(op: &str, x: &Infer, act: &Act) -> Result<Vec<Type>, Reason> {
     let (a, b) = (x.ty(0)?, x.ty(1)?);
     for (what, ty) in [("the first operand", a), ("the second operand", b)] {
@@ -20,15 +20,12 @@ fn infer(op: &str, x: &Infer, act: &Act) -> Result<Vec<Type>, Reason> {
                 _ => r.help("dequantize it first"),
             });
         }
-        check::plain(op, what, ty, &[Storage::F32, Storage::I64, Storage::I32])?;
+        check::plain(op, what, ty, &check::NUMBERS)?;
     }
     check::same_elem(op, a, b)?;
-    if *act != Act::None && a.elem != Elem::F32 {
-        return Err(Reason::new(format!(
-            "`act` of `{op}` needs `f32` elements, these are `{}`",
-            a.elem.storage()
-        ))
-        .help("apply the activation to floats"));
+    if *act != Act::None && !a.elem.is_float() {
+        return Err(Reason::new(format!("`act` of `{op}` needs floats, these are `{}`", a.elem.storage()))
+            .help("apply the activation to floats"));
     }
     one(Type::new(a.elem.clone(), check::broadcast(op, &[&a.shape, &b.shape])?))
 }
@@ -46,7 +43,7 @@ fn eval(
         Storage::I32 => {
             Tensor::new(&shape, zip::<i32, _>(x, |a, b| long(a.into(), b.into()).map(|r| r as i32))?)?
         }
-        _ => Tensor::new(&shape, zip::<f32, _>(x, |a, b| Ok(float(a, b)))?)?,
+        _ => operand::store(&x.out(0)?.elem, &shape, zip_float(x, float)?)?,
     })
 }
 
@@ -82,7 +79,7 @@ macro_rules! binary {
 binary! {
     /// `a + b`, then the activation; operands broadcast.
     ///
-    /// Equal storage of `f32`, `i64` or `i32`; integers wrap. An activation needs `f32`.
+    /// Equal storage of floats, `i64` or `i32`; integers wrap. An activation needs floats.
     ///
     /// ```qir
     /// input %a: f32[2,3]
@@ -93,7 +90,7 @@ binary! {
 
     /// `a · b`, then the activation; operands broadcast.
     ///
-    /// Equal storage of `f32`, `i64` or `i32`; integers wrap. An activation needs `f32`.
+    /// Equal storage of floats, `i64` or `i32`; integers wrap. An activation needs floats.
     ///
     /// ```qir
     /// input %a: f32[2,3,4]
@@ -102,7 +99,7 @@ binary! {
     /// ```
     Mul as MulView = "mul" [act], |a: f32, b: f32| a * b, |a, b| Ok(a.wrapping_mul(b));
 
-    /// `a − b`; operands broadcast. Equal storage of `f32`, `i64` or `i32`; integers wrap.
+    /// `a − b`; operands broadcast. Equal storage of floats, `i64` or `i32`; integers wrap.
     ///
     /// ```qir
     /// input %a: f32[2,3]
@@ -111,7 +108,7 @@ binary! {
     /// ```
     Sub as SubView = "sub", |a: f32, b: f32| a - b, |a, b| Ok(a.wrapping_sub(b));
 
-    /// `a / b`; operands broadcast. Equal storage of `f32`, `i64` or `i32`.
+    /// `a / b`; operands broadcast. Equal storage of floats, `i64` or `i32`.
     ///
     /// Integers truncate towards zero; an integer divided by 0 is an error of that run.
     ///
@@ -122,7 +119,7 @@ binary! {
     /// ```
     Div as DivView = "div", |a: f32, b: f32| a / b, divide;
 
-    /// `aᵇ`; operands broadcast. Equal storage of `f32`, `i64` or `i32`.
+    /// `aᵇ`; operands broadcast. Equal storage of floats, `i64` or `i32`.
     ///
     /// Integers wrap; a negative exponent truncates towards zero.
     ///
@@ -133,7 +130,7 @@ binary! {
     /// ```
     Pow as PowView = "pow", libm::powf, power;
 
-    /// The larger of both; NaN if one is NaN; operands broadcast. Equal storage of `f32`, `i64` or `i32`.
+    /// The larger of both; NaN if one is NaN; operands broadcast. Equal storage of floats, `i64` or `i32`.
     ///
     /// ```qir
     /// input %a: f32[2,3]
@@ -142,7 +139,7 @@ binary! {
     /// ```
     Maximum as MaximumView = "maximum", maximum, |a, b| Ok(a.max(b));
 
-    /// The smaller of both; NaN if one is NaN; operands broadcast. Equal storage of `f32`, `i64` or `i32`.
+    /// The smaller of both; NaN if one is NaN; operands broadcast. Equal storage of floats, `i64` or `i32`.
     ///
     /// ```qir
     /// input %a: f32[2,3]

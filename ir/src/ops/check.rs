@@ -23,6 +23,17 @@ pub(crate) fn plain(op: &str, what: &str, ty: &Type, allowed: &[Storage]) -> Res
     }
 }
 
+/// Storages that ops on floats accept; all are computed in `f32` and rounded once at the end.
+pub(crate) const FLOATS: [Storage; 3] = [Storage::F32, Storage::F16, Storage::BF16];
+/// Storages that arithmetic accepts.
+pub(crate) const NUMBERS: [Storage; 5] =
+    [Storage::F32, Storage::F16, Storage::BF16, Storage::I64, Storage::I32];
+
+/// Refuses anything but plain floats.
+pub(crate) fn float(op: &str, what: &str, ty: &Type) -> Result<(), Reason> {
+    plain(op, what, ty, &FLOATS)
+}
+
 /// Refuses anything but plain `f32`.
 pub(crate) fn f32(op: &str, what: &str, ty: &Type) -> Result<(), Reason> {
     plain(op, what, ty, &[Storage::F32])

@@ -1,14 +1,15 @@
 //! `equal`, `less`, `greater`, `less_equal`, `greater_equal`.
 
 use crate::diag::Reason;
-use crate::ops::elementwise::zip;
+use crate::ops::elementwise::{zip, zip_float};
 use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::{Elem, Storage, Type};
 use crate::{attrs, operands};
 
 /// What each comparison accepts.
-const ALLOWED: [Storage; 4] = [Storage::F32, Storage::I64, Storage::I32, Storage::Bool];
+const ALLOWED: [Storage; 6] =
+    [Storage::F32, Storage::F16, Storage::BF16, Storage::I64, Storage::I32, Storage::Bool];
 
 fn infer(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
     let (a, b) = (x.ty(0)?, x.ty(1)?);
@@ -24,7 +25,7 @@ macro_rules! compare {
         attrs! {
             $(#[$doc])*
             ///
-            /// Equal storage of `f32`, `i64`, `i32` or `bool` (false below true); false if one is NaN.
+            /// Equal storage of floats, `i64`, `i32` or `bool` (false below true); false if one is NaN.
             pub struct $name {
             }
         }
@@ -36,10 +37,10 @@ macro_rules! compare {
             }
             fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
                 let data = match x.tensor(0)?.storage() {
-                    Storage::F32 => zip::<f32, _>(x, |a, b| Ok(a $op b))?,
-                    Storage::I64 => zip::<i64, _>(x, |a, b| Ok(a $op b))?,
+                                        Storage::I64 => zip::<i64, _>(x, |a, b| Ok(a $op b))?,
                     Storage::I32 => zip::<i32, _>(x, |a, b| Ok(a $op b))?,
-                    _ => zip::<u8, _>(x, |a, b| Ok(a $op b))?,
+                    Storage::Bool => zip::<u8, _>(x, |a, b| Ok(a $op b))?,
+                    _ => zip_float(x, |a, b| a $op b)?,
                 };
                 one(Tensor::bools(&x.shape(0)?, data))
             }

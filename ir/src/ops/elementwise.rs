@@ -3,31 +3,30 @@
 use std::borrow::Cow;
 
 use crate::diag::Reason;
-use crate::ops::{Eval, Infer, check, one};
+use crate::ops::{Eval, Infer, check, one, operand};
 use crate::tensor::{Scalar, Tensor, checked_numel};
 use crate::types::Type;
 
-/// The result of an op on one `f32` operand.
-pub(crate) fn infer_f32(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
+/// The result of an op on one float operand.
+pub(crate) fn infer_float(op: &str, x: &Infer) -> Result<Vec<Type>, Reason> {
     let ty = x.ty(0)?;
-    check::f32(op, "the operand", ty)?;
+    check::float(op, "the operand", ty)?;
     one(ty.clone())
 }
 
-/// `f` of each element.
-pub(crate) fn map_f32(x: &Eval, f: impl Fn(f32) -> f32) -> Result<Vec<Tensor>, Reason> {
+/// `f` of each element, computed in `f32`.
+pub(crate) fn map_float(x: &Eval, f: impl Fn(f32) -> f32) -> Result<Vec<Tensor>, Reason> {
     let t = x.tensor(0)?;
-    one(Tensor::f32(&t.shape, t.data::<f32>()?.iter().map(|&v| f(v)).collect()))
+    one(operand::store(&t.elem, &t.shape, t.floats()?.iter().map(|&v| f(v)).collect())?)
 }
 
-/// The elements of `t` repeated to fill `shape`, in row-major order. Fails if `t` does not broadcast to it.
-pub(crate) fn spread<'a, T: Scalar>(t: &'a Tensor, shape: &[usize]) -> Result<Cow<'a, [T]>, Reason> {
-    let data = t.data::<T>()?;
+/// The elements `data` of `t` repeated to fill `shape`, in row-major order. Fails if `t` does not broadcast to it.
+fn spread<'a, T: Copy>(t: &Tensor, data: Cow<'a, [T]>, shape: &[usize]) -> Result<Cow<'a, [T]>, Reason> {
     if t.shape == shape {
         return Ok(data);
     }
-    let index = Strided::spread(&t.shape, shape)?;
-    Ok(Cow::Owned(index.map(|i| data[i]).collect()))
+    let places = Strided::spread(&t.shape, shape)?;
+    Ok(Cow::Owned(places.map(|i| data[i]).collect()))
 }
 
 /// For each element of a shape, in row-major order, the element of an operand that strides lead to.
@@ -84,6 +83,15 @@ impl Iterator for Strided {
 /// `f` of each pair of elements, both operands broadcast to the result.
 pub(crate) fn zip<T: Scalar, R>(x: &Eval, f: impl Fn(T, T) -> Result<R, Reason>) -> Result<Vec<R>, Reason> {
     let shape = x.shape(0)?;
-    let (a, b) = (spread::<T>(x.tensor(0)?, &shape)?, spread::<T>(x.tensor(1)?, &shape)?);
+    let (a, b) = (x.tensor(0)?, x.tensor(1)?);
+    let (a, b) = (spread(a, a.data::<T>()?, &shape)?, spread(b, b.data::<T>()?, &shape)?);
     a.iter().zip(b.iter()).map(|(&a, &b)| f(a, b)).collect()
+}
+
+/// As [`zip`] for floats of any storage, computed in `f32`.
+pub(crate) fn zip_float<R>(x: &Eval, f: impl Fn(f32, f32) -> R) -> Result<Vec<R>, Reason> {
+    let shape = x.shape(0)?;
+    let (a, b) = (x.tensor(0)?, x.tensor(1)?);
+    let (a, b) = (spread(a, a.floats()?, &shape)?, spread(b, b.floats()?, &shape)?);
+    Ok(a.iter().zip(b.iter()).map(|(&a, &b)| f(a, b)).collect())
 }

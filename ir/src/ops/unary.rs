@@ -1,13 +1,13 @@
 //! `neg`, `abs`, `exp`, `log`, `sqrt`, `reciprocal`, `erf`, `floor`, `ceil`, `round`, `not`.
 
 use crate::diag::Reason;
-use crate::ops::elementwise::{infer_f32, map_f32};
+use crate::ops::elementwise::{infer_float, map_float};
 use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::{Storage, Type};
 use crate::{attrs, operands};
 
-/// Declares functions of one `f32` number.
+/// Declares functions of one float.
 macro_rules! unary {
     ($($(#[$doc:meta])* $name:ident as $view:ident = $word:literal, $f:expr;)*) => {$(
         attrs! {
@@ -19,17 +19,17 @@ macro_rules! unary {
         impl OpDef for $name {
             const NAMES: &'static [&'static str] = &[$word];
             fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
-                infer_f32($word, x)
+                infer_float($word, x)
             }
             fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
-                map_f32(x, $f)
+                map_float(x, $f)
             }
         }
     )*};
 }
 
 unary! {
-    /// `eˣ` of `f32`.
+    /// `eˣ` of floats.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -37,7 +37,7 @@ unary! {
     /// ```
     Exp as ExpView = "exp", libm::expf;
 
-    /// Natural logarithm of `f32`; NaN for negative numbers, −∞ for 0.
+    /// Natural logarithm of floats; NaN for negative numbers, −∞ for 0.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -46,7 +46,7 @@ unary! {
     /// ```
     Log as LogView = "log", libm::logf;
 
-    /// Square root of `f32`, correctly rounded; NaN for negative numbers.
+    /// Square root of floats, correctly rounded; NaN for negative numbers.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -55,7 +55,7 @@ unary! {
     /// ```
     Sqrt as SqrtView = "sqrt", f32::sqrt;
 
-    /// `1 / x` of `f32`, correctly rounded.
+    /// `1 / x` of floats, correctly rounded.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -63,7 +63,7 @@ unary! {
     /// ```
     Reciprocal as ReciprocalView = "reciprocal", |x| 1.0 / x;
 
-    /// Error function of `f32`.
+    /// Error function of floats.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -71,7 +71,7 @@ unary! {
     /// ```
     Erf as ErfView = "erf", libm::erff;
 
-    /// Largest whole number not above x, of `f32`.
+    /// Largest whole number not above x, of floats.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -79,7 +79,7 @@ unary! {
     /// ```
     Floor as FloorView = "floor", f32::floor;
 
-    /// Smallest whole number not below x, of `f32`.
+    /// Smallest whole number not below x, of floats.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -87,7 +87,7 @@ unary! {
     /// ```
     Ceil as CeilView = "ceil", f32::ceil;
 
-    /// Nearest whole number of `f32`, ties to even.
+    /// Nearest whole number of floats, ties to even.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -96,7 +96,7 @@ unary! {
     Round as RoundView = "round", f32::round_ties_even;
 }
 
-/// Declares functions of one number, `f32` or a signed integer.
+/// Declares functions of one number, a float or a signed integer.
 macro_rules! signed {
     ($($(#[$doc:meta])* $name:ident as $view:ident = $word:literal, $float:expr, $int:ident;)*) => {$(
         attrs! {
@@ -109,7 +109,7 @@ macro_rules! signed {
             const NAMES: &'static [&'static str] = &[$word];
             fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
                 let ty = x.ty(0)?;
-                check::plain($word, "the operand", ty, &[Storage::F32, Storage::I64, Storage::I32])?;
+                check::plain($word, "the operand", ty, &check::NUMBERS)?;
                 one(ty.clone())
             }
             fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
@@ -121,7 +121,7 @@ macro_rules! signed {
                     Storage::I32 => {
                         one(Tensor::new(&t.shape, t.data::<i32>()?.iter().map(|x| x.$int()).collect())?)
                     }
-                    _ => map_f32(x, $float),
+                    _ => map_float(x, $float),
                 }
             }
         }
@@ -129,7 +129,7 @@ macro_rules! signed {
 }
 
 signed! {
-    /// `−x` of `f32`, `i64` or `i32`; integers wrap.
+    /// `−x` of floats, `i64` or `i32`; integers wrap.
     ///
     /// ```qir
     /// input %x: f32[4]
@@ -137,7 +137,7 @@ signed! {
     /// ```
     Neg as NegView = "neg", |x: f32| -x, wrapping_neg;
 
-    /// `|x|` of `f32`, `i64` or `i32`; integers wrap.
+    /// `|x|` of floats, `i64` or `i32`; integers wrap.
     ///
     /// ```qir
     /// input %x: i64[4]
