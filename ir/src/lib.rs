@@ -10,11 +10,13 @@ pub mod dim;
 pub mod edit;
 pub mod entity;
 pub mod graph;
+pub mod interp;
 pub mod loc;
 pub mod ops;
 pub mod quant;
 pub mod tensor;
 pub mod types;
+pub mod view;
 
 pub use diag::{Diag, Reason, Severity};
 pub use dim::Dim;
