@@ -1,0 +1,3 @@
+//! Fusion: several ops become one.
+
+pub mod act;

@@ -1,0 +1,80 @@
+//! The list of passes and the standard pipelines.
+
+use crate::pass::Pass;
+
+/// Declares the passes: one line each, in the order in which documentation lists them.
+macro_rules! passes {
+    ($($($path:ident)::+),* $(,)?) => {
+        /// Every pass of this crate.
+        pub static PASSES: &[&dyn Pass] = &[$(&crate::$($path)::+),*];
+    };
+}
+
+passes! {
+    canon::dropout::Dropout,
+    canon::const_fold::ConstFold,
+    canon::dce::Dce,
+    fuse::act::FuseAct,
+}
+
+/// Named pipelines. The reason for each position stands beside it.
+pub static PIPELINES: &[(&str, &str)] = &[("canon", "dropout,const-fold,dce"), ("fuse", "fuse-act,dce")];
+
+/// Passes and pipelines by name.
+#[derive(Clone)]
+pub struct Registry {
+    passes: Vec<&'static dyn Pass>,
+    pipelines: Vec<(&'static str, &'static str)>,
+}
+
+impl Registry {
+    /// The passes and pipelines of this crate.
+    pub fn standard() -> Registry {
+        Registry { passes: PASSES.to_vec(), pipelines: PIPELINES.to_vec() }
+    }
+    /// Adds a pass; it hides an earlier one of the same name.
+    pub fn with(mut self, pass: &'static dyn Pass) -> Registry {
+        self.passes.insert(0, pass);
+        self
+    }
+    /// All passes.
+    pub fn passes(&self) -> &[&'static dyn Pass] {
+        &self.passes
+    }
+    /// The pass with this name.
+    pub fn pass(&self, name: &str) -> Option<&'static dyn Pass> {
+        self.passes.iter().copied().find(|p| p.info().name == name)
+    }
+    /// Name and text of the pipeline with this name.
+    pub fn pipeline(&self, name: &str) -> Option<(&'static str, &'static str)> {
+        self.pipelines.iter().copied().find(|(n, _)| *n == name)
+    }
+    /// Names of passes, then of pipelines.
+    pub fn names(&self) -> Vec<&'static str> {
+        let passes = self.passes.iter().map(|p| p.info().name);
+        passes.chain(self.pipelines.iter().map(|(n, _)| *n)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Pipeline;
+
+    #[test]
+    fn names_are_unique_and_pipelines_parse() {
+        let r = Registry::standard();
+        let mut names = r.names();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        for (_, text) in PIPELINES {
+            Pipeline::parse(text, &r).unwrap();
+        }
+        for p in PASSES {
+            let s = p.info().summary;
+            assert!(!s.is_empty() && !s.ends_with('.'), "summary of `{}`: {s:?}", p.info().name);
+        }
+    }
+}
