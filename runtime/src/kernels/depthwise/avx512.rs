@@ -21,47 +21,60 @@ pub(super) unsafe fn row(packed: &PackedDepthwise, x: &[u8], row: usize, out: &m
             // has the output pixel.
             unsafe {
                 let out = pixel.as_mut_ptr().add(block.channel);
-                if block.vectors == 2 {
-                    let words = sums::<HALF>(weights, block, taps);
-                    Finish::new(weights, block.channels).store_half(words, out);
-                } else {
-                    let (low, high) = (sums::<LOW>(weights, block, taps), sums::<HIGH>(weights, block, taps));
-                    Finish::new(weights, block.channels).store_full(low, high, out);
+                let finish = Finish::new(weights, block.channels);
+                match (block.vectors, block.channels) {
+                    (2, 32) => finish.store_half(sums::<HALF>(weights, block, taps), out),
+                    (2, _) => finish.store_part(sums::<PART>(weights, block, taps), out),
+                    _ => {
+                        let low = sums::<LOW>(weights, block, taps);
+                        finish.store_full(low, sums::<HIGH>(weights, block, taps), out);
+                    }
                 }
             }
         }
     });
 }
 
-/// Up to 32 channels, spread so that the low eight bytes of each 128-bit lane hold eight.
-pub(super) const HALF: u8 = 0;
-/// The low eight channels of every 16 of up to 64.
-pub(super) const LOW: u8 = 1;
-/// The high eight channels of every 16 of up to 64.
-pub(super) const HIGH: u8 = 2;
+/// Fewer than 32 channels, read through a mask.
+pub(super) const PART: u8 = 0;
+/// 32 channels.
+pub(super) const HALF: u8 = 1;
+/// The low eight channels of every 16 of 64.
+pub(super) const LOW: u8 = 2;
+/// The high eight channels of every 16 of 64.
+pub(super) const HIGH: u8 = 3;
 
-/// Loads the channels of `mask`, arranged for `PART`.
+/// Loads the channels of a block of the kind `KIND`; `mask` tells which if that is [`PART`].
 ///
 /// # Safety
 ///
-/// The channels of `mask` must be readable from `at`.
+/// The channels must be readable from `at`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) unsafe fn load<const PART: u8>(at: *const u8, mask: u64) -> __m512i {
+pub(super) unsafe fn load<const KIND: u8>(at: *const u8, mask: u32) -> __m512i {
     // SAFETY: masked channels are not accessed.
-    let channels = unsafe { _mm512_maskz_loadu_epi8(mask, at.cast()) };
-    if PART == HALF {
-        _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), channels)
-    } else {
-        channels
+    unsafe {
+        match KIND {
+            PART => _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(mask, at.cast())),
+            HALF => _mm512_castsi256_si512(_mm256_loadu_si256(at.cast())),
+            _ => _mm512_loadu_si512(at.cast()),
+        }
     }
 }
 
-/// Interleaves the bytes of the channels of `PART`.
+/// Interleaves the bytes of two taps, for the channels of `KIND`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) fn pair<const PART: u8>(a: __m512i, b: __m512i) -> __m512i {
-    if PART == HIGH { _mm512_unpackhi_epi8(a, b) } else { _mm512_unpacklo_epi8(a, b) }
+pub(super) fn pair<const KIND: u8>(a: __m512i, b: __m512i) -> __m512i {
+    match KIND {
+        LOW => _mm512_unpacklo_epi8(a, b),
+        HIGH => _mm512_unpackhi_epi8(a, b),
+        _ => {
+            let (a, b) = (_mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
+            let low = _mm512_castsi256_si512(_mm256_unpacklo_epi8(a, b));
+            _mm512_inserti64x4::<1>(low, _mm256_unpackhi_epi8(a, b))
+        }
+    }
 }
 
 /// Interleaves pairs to groups of four, the first four channels of each lane and the last four.
@@ -71,21 +84,21 @@ pub(super) fn quad(a: __m512i, b: __m512i) -> [__m512i; 2] {
     [_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)]
 }
 
-/// The requantized sums of `PART` as 16-bit words with the zero point added.
+/// The requantized sums of `KIND` as 16-bit words with the zero point added.
 ///
 /// # Safety
 ///
 /// `taps` must hold four pointers per group, each with the channels of `block` readable.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn sums<const PART: u8>(weights: &Weights, block: &Block, taps: &[*const u8]) -> __m512i {
-    let mask = !0 >> (64 - block.channels);
-    let part = Part::new::<PART>(weights, block);
+unsafe fn sums<const KIND: u8>(weights: &Weights, block: &Block, taps: &[*const u8]) -> __m512i {
+    let mask = mask_of(block.channels);
+    let part = Part::new::<KIND>(weights, block);
     let mut acc = part.bias;
     for (group, taps) in taps.chunks_exact(4).enumerate() {
         // SAFETY: the caller vouches for the taps; the part has two vectors for every group.
         unsafe {
-            let x = |tap: usize| load::<PART>(taps[tap].add(block.channel), mask);
-            let groups = quad(pair::<PART>(x(0), x(1)), pair::<PART>(x(2), x(3)));
+            let x = |tap: usize| load::<KIND>(taps[tap].add(block.channel), mask);
+            let groups = quad(pair::<KIND>(x(0), x(1)), pair::<KIND>(x(2), x(3)));
             for (j, acc) in acc.iter_mut().enumerate() {
                 *acc = _mm512_dpbusd_epi32(*acc, groups[j], part.weight(group, j));
             }
@@ -104,8 +117,8 @@ pub(super) struct Part {
 impl Part {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) fn new<const PART: u8>(weights: &Weights, block: &Block) -> Part {
-        let (bytes, params) = if PART == HIGH { (weights.groups * 128, 32) } else { (0, 0) };
+    pub(super) fn new<const KIND: u8>(weights: &Weights, block: &Block) -> Part {
+        let (bytes, params) = if KIND == HIGH { (weights.groups * 128, 32) } else { (0, 0) };
         let packed = &weights.packed.as_slice()[block.weights + bytes..][..weights.groups * 128];
         let bias = &weights.bias[block.params + params..][..32];
         let mult = &weights.mult[block.params + params..][..32];
@@ -139,12 +152,19 @@ impl Part {
     }
 }
 
+/// The channels of a block that has fewer than 32, as a mask; not used for others.
+pub(super) fn mask_of(channels: usize) -> u32 {
+    if channels < 32 { (1 << channels) - 1 } else { !0 }
+}
+
 /// Clamps and stores the channels of a block.
 pub(super) struct Finish {
     lo: __m512i,
     hi: __m512i,
     flip: __m512i,
-    mask: u64,
+    /// Whether the saturation of the packs is not all there is to do.
+    clamp: bool,
+    mask: u32,
 }
 
 impl Finish {
@@ -155,7 +175,19 @@ impl Finish {
             lo: _mm512_set1_epi8(weights.lo as i8),
             hi: _mm512_set1_epi8(weights.hi as i8),
             flip: _mm512_set1_epi8(weights.store.flip as i8),
-            mask: !0 >> (64 - channels),
+            clamp: (weights.lo, weights.hi, weights.store.flip) != (0, 255, 0),
+            mask: mask_of(channels),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn bytes(&self, low: __m512i, high: __m512i) -> __m512i {
+        let bytes = _mm512_packus_epi16(low, high);
+        if self.clamp {
+            _mm512_xor_si512(_mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi), self.flip)
+        } else {
+            bytes
         }
     }
 
@@ -163,28 +195,43 @@ impl Finish {
     ///
     /// # Safety
     ///
-    /// The channels must be writable from `out`.
+    /// 64 channels must be writable from `out`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn store_full(&self, low: __m512i, high: __m512i, out: *mut u8) {
-        let bytes = _mm512_packus_epi16(low, high);
-        let clamped = _mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi);
-        // SAFETY: masked channels are not accessed.
-        unsafe { _mm512_mask_storeu_epi8(out.cast(), self.mask, _mm512_xor_si512(clamped, self.flip)) }
+        // SAFETY: the caller vouches for 64 bytes.
+        unsafe { _mm512_storeu_si512(out.cast(), self.bytes(low, high)) }
+    }
+
+    /// The bytes of 32 channels in their order.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn half(&self, words: __m512i) -> __m256i {
+        let order = _mm512_setr_epi64(0, 4, 2, 6, 0, 0, 0, 0);
+        _mm512_castsi512_si256(_mm512_permutexvar_epi64(order, self.bytes(words, words)))
     }
 
     /// Stores words of [`HALF`] channels.
     ///
     /// # Safety
     ///
-    /// The channels must be writable from `out`.
+    /// 32 channels must be writable from `out`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) unsafe fn store_half(&self, words: __m512i, out: *mut u8) {
-        let bytes = _mm512_packus_epi16(words, words);
-        let bytes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6), bytes);
-        let clamped = _mm512_min_epu8(_mm512_max_epu8(bytes, self.lo), self.hi);
+        // SAFETY: the caller vouches for 32 bytes.
+        unsafe { _mm256_storeu_si256(out.cast(), self.half(words)) }
+    }
+
+    /// Stores words of [`PART`] channels.
+    ///
+    /// # Safety
+    ///
+    /// The channels of the block must be writable from `out`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    pub(super) unsafe fn store_part(&self, words: __m512i, out: *mut u8) {
         // SAFETY: masked channels are not accessed.
-        unsafe { _mm512_mask_storeu_epi8(out.cast(), self.mask, _mm512_xor_si512(clamped, self.flip)) }
+        unsafe { _mm256_mask_storeu_epi8(out.cast(), self.mask, self.half(words)) }
     }
 }

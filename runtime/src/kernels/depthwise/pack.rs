@@ -154,9 +154,12 @@ impl Weights {
         for block in &this.blocks {
             for vector in 0..block.vectors {
                 for lane in 0..width {
-                    let local = match isa {
-                        Isa::Avx2 => vector * width + lane,
-                        _ => lane / 4 * 4 * block.vectors + vector * 4 + lane % 4,
+                    let quarter = lane / 4;
+                    let local = match (isa, block.vectors) {
+                        (Isa::Avx2, _) => vector * width + lane,
+                        // The unpacks of 32 channels leave blocks 0, 2, 1, 3 of eight in a row.
+                        (_, 2) => (quarter % 2 * 2 + quarter / 2) * 8 + vector * 4 + lane % 4,
+                        _ => quarter * 16 + vector * 4 + lane % 4,
                     };
                     if local >= block.channels {
                         continue;
@@ -187,16 +190,21 @@ impl Weights {
 
 /// First channel and length of the blocks.
 ///
-/// The 256-bit tier reads whole blocks of 16: if there are that many channels, the last block
-/// ends at the last channel and overlaps the one before it. The 512-bit tier masks.
+/// Vectors are read whole, so that a last block ends at the last channel and overlaps the one
+/// before it, which computes the same bytes twice. The 256-bit tier has blocks of 16, the 512-bit
+/// tier of 64 and 32. Fewer channels than the least block are one block that is masked.
 fn split(isa: Isa, channels: usize) -> Vec<(usize, usize)> {
-    let width = if isa == Isa::Avx2 { 16 } else { 64 };
-    let overlap = isa == Isa::Avx2 && channels >= width;
-    (0..channels)
-        .step_by(width)
-        .map(|first| {
-            let rest = (channels - first).min(width);
-            if overlap { (first + rest - width, width) } else { (first, rest) }
-        })
-        .collect()
+    let (wide, narrow) = if isa == Isa::Avx2 { (16, 16) } else { (64, 32) };
+    if channels <= narrow {
+        return vec![(0, channels)];
+    }
+    let mut blocks = Vec::new();
+    let mut first = 0;
+    while first < channels {
+        let rest = channels - first;
+        let len = if rest > narrow && channels >= wide { wide } else { narrow };
+        blocks.push((if rest < len { channels - len } else { first }, len));
+        first += len;
+    }
+    blocks
 }

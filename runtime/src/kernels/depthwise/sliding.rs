@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::PackedDepthwise;
-use super::avx512::{Finish, HALF, HIGH, LOW, Part, load, pair, quad};
+use super::avx512::{Finish, HALF, HIGH, LOW, PART, Part, load, mask_of, pair, quad};
 use super::pack::Block;
 
 /// Outputs whose words of [`LOW`] channels wait on the stack for those of [`HIGH`] channels.
@@ -41,11 +41,13 @@ pub(super) unsafe fn row<const K: usize, const S: usize>(
             unsafe {
                 let strip = Strip { packed, lines: &lines, block, first };
                 let out = out.as_mut_ptr().add(first * channels + block.channel);
-                if block.vectors == 2 {
-                    strip.run::<K, S, HALF>(words, out);
-                } else {
-                    strip.run::<K, S, LOW>(words, out);
-                    strip.run::<K, S, HIGH>(words, out);
+                match (block.vectors, block.channels) {
+                    (2, 32) => strip.run::<K, S, HALF>(words, out),
+                    (2, _) => strip.run::<K, S, PART>(words, out),
+                    _ => {
+                        strip.run::<K, S, LOW>(words, out);
+                        strip.run::<K, S, HIGH>(words, out);
+                    }
                 }
             }
         }
@@ -62,15 +64,15 @@ struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    /// Computes `words.len()` outputs of the channels of `PART`. [`LOW`] leaves them in `words`,
-    /// [`HIGH`] stores them together with those of `words`, [`HALF`] stores them alone.
+    /// Computes `words.len()` outputs of the channels of `KIND`. [`LOW`] leaves them in `words`,
+    /// [`HIGH`] stores them together with those of `words`, the others store them alone.
     ///
     /// # Safety
     ///
     /// The `K` lines must hold the pixels of the input's width, and `out` must be the first
     /// output's first channel in a row that holds all outputs.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn run<const K: usize, const S: usize, const PART: u8>(
+    unsafe fn run<const K: usize, const S: usize, const KIND: u8>(
         &self,
         words: &mut [__m512i],
         out: *mut u8,
@@ -78,8 +80,8 @@ impl Strip<'_> {
         let (packed, block) = (self.packed, self.block);
         let weights = &packed.weights;
         let (width, channels) = (packed.geometry.input[2], packed.geometry.channels_in);
-        let mask: u64 = !0 >> (64 - block.channels);
-        let part = Part::new::<PART>(weights, block);
+        let mask = mask_of(block.channels);
+        let part = Part::new::<KIND>(weights, block);
         let finish = Finish::new(weights, block.channels);
         let zero = _mm512_set1_epi16(weights.store.zero as i16);
         let outside = _mm512_set1_epi8(packed.x_zero as i8);
@@ -89,14 +91,14 @@ impl Strip<'_> {
         // below their groups, and the caller vouches for the rest.
         unsafe {
             let raw = |line: usize, column: usize| {
-                if column < width { load::<PART>(lines[line].add(column * channels), mask) } else { outside }
+                if column < width { load::<KIND>(lines[line].add(column * channels), mask) } else { outside }
             };
             let column = |column: usize| {
                 if column < width {
-                    let x = |line: usize| load::<PART>(lines[line].add(column * channels), mask);
+                    let x = |line: usize| load::<KIND>(lines[line].add(column * channels), mask);
                     let third = x(2);
                     let fourth = if K > 3 { x(3 % K) } else { third };
-                    quad(pair::<PART>(x(0), x(1)), pair::<PART>(third, fourth))
+                    quad(pair::<KIND>(x(0), x(1)), pair::<KIND>(third, fourth))
                 } else {
                     [outside; 2]
                 }
@@ -109,7 +111,7 @@ impl Strip<'_> {
                 *entry = column(left.wrapping_add(at - S));
             }
             let mut fifth =
-                Fifth::<S>::new::<PART>(
+                Fifth::<S>::new::<KIND>(
                     |at| {
                         if K == 5 { raw(4 % K, left.wrapping_add(at)) } else { outside }
                     },
@@ -129,7 +131,7 @@ impl Strip<'_> {
                 }
                 if K == 5 {
                     let here = fifth.group;
-                    fifth.advance::<PART>(|at| raw(4 % K, left.wrapping_add(at)));
+                    fifth.advance::<KIND>(|at| raw(4 % K, left.wrapping_add(at)));
                     for j in 0..2 {
                         acc[j] = _mm512_dpbusd_epi32(acc[j], here[j], part.weight(5, j));
                         acc[j] = _mm512_dpbusd_epi32(acc[j], fifth.group[j], part.weight(6, j));
@@ -137,10 +139,11 @@ impl Strip<'_> {
                 }
                 let result = part.words(acc, zero);
                 let out = out.add(index * channels);
-                match PART {
+                match KIND {
                     LOW => *words = result,
                     HIGH => finish.store_full(*words, result, out),
-                    _ => finish.store_half(result, out),
+                    HALF => finish.store_half(result, out),
+                    _ => finish.store_part(result, out),
                 }
                 left = left.wrapping_add(S);
             }
@@ -165,25 +168,25 @@ impl<const S: usize> Fifth<S> {
     /// The state at the output whose column `i` is `raw(i)`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn new<const PART: u8>(raw: impl Fn(usize) -> __m512i) -> Self {
+    fn new<const KIND: u8>(raw: impl Fn(usize) -> __m512i) -> Self {
         let x: [__m512i; 4] = [raw(0), raw(1), raw(2), raw(3)];
-        let (first, third) = (pair::<PART>(x[0], x[1]), pair::<PART>(x[2], x[3]));
-        let pairs = if S == 1 { [pair::<PART>(x[1], x[2]), third] } else { [third, third] };
+        let (first, third) = (pair::<KIND>(x[0], x[1]), pair::<KIND>(x[2], x[3]));
+        let pairs = if S == 1 { [pair::<KIND>(x[1], x[2]), third] } else { [third, third] };
         Fifth { group: quad(first, third), pairs, last: x[3] }
     }
 
     /// Moves to the next output, given the columns of the present one.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn advance<const PART: u8>(&mut self, raw: impl Fn(usize) -> __m512i) {
+    fn advance<const KIND: u8>(&mut self, raw: impl Fn(usize) -> __m512i) {
         let fresh = raw(4);
         if S == 1 {
-            let pair = pair::<PART>(self.last, fresh);
+            let pair = pair::<KIND>(self.last, fresh);
             self.group = quad(self.pairs[0], pair);
             self.pairs = [self.pairs[1], pair];
             self.last = fresh;
         } else {
-            let pair = pair::<PART>(fresh, raw(5));
+            let pair = pair::<KIND>(fresh, raw(5));
             self.group = quad(self.pairs[0], pair);
             self.pairs[0] = pair;
         }
