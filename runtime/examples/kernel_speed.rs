@@ -118,9 +118,9 @@ impl Layer {
             Kind::Linear { m, n, k } => {
                 let weights: Vec<i8> = (0..n * k).map(|i| (i * 37 % 251) as i8).collect();
                 let gemm = PackedGemm::new(isa, &weights, *n, *k, 7, &[], &requant(*n, *k)).expect("packs");
-                let a: Vec<u8> = (0..m * k).map(|i| (i * 91 % 241) as u8).collect();
-                let mut out = vec![0; m * n];
-                let seconds = best(|| gemm.run(black_box(&a), *k, *m, &mut out, *n));
+                let (mut a, mut out) = (Buffer::new(m * k), Buffer::new(m * n));
+                let (a, out) = (a.bytes(), out.bytes());
+                let seconds = best(|| gemm.run(black_box(a), *k, *m, out, *n));
                 (seconds, m * n * k)
             }
             Kind::Conv(g) => {
@@ -129,13 +129,32 @@ impl Layer {
                 let conv =
                     PackedConv::new(isa, g.clone(), &weights, 7, &[], &requant(g.channels_out, g.depth()))
                         .expect("packs");
-                let x: Vec<u8> = (0..g.input_len()).map(|i| (i * 91 % 241) as u8).collect();
-                let mut out = vec![0; conv.rows() * conv.row_len()];
-                let mut scratch = vec![0; conv.scratch_bytes()];
-                let seconds = best(|| conv.run(black_box(&x), &mut out, &mut scratch, 0..conv.rows()));
+                let (mut x, mut out) =
+                    (Buffer::new(g.input_len()), Buffer::new(conv.rows() * conv.row_len()));
+                let (x, out) = (x.bytes(), out.bytes());
+                let mut scratch = Buffer::new(conv.scratch_bytes());
+                let scratch = scratch.bytes();
+                let seconds = best(|| conv.run(black_box(x), out, scratch, 0..conv.rows()));
                 (seconds, g.macs())
             }
         }
+    }
+}
+
+/// Bytes that start at a cache line, as the buffers of a plan do.
+struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    fn new(len: usize) -> Buffer {
+        Buffer { bytes: (0..len + 64).map(|i| (i * 91 % 241) as u8).collect(), len }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let skip = self.bytes.as_ptr().align_offset(64);
+        &mut self.bytes[skip..][..self.len]
     }
 }
 
