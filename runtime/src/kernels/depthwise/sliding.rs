@@ -77,7 +77,7 @@ impl Strip<'_> {
         words: &mut [__m512i],
         out: *mut u8,
     ) {
-        let (packed, block) = (self.packed, self.block);
+        let (packed, block, count) = (self.packed, self.block, words.len());
         let weights = &packed.weights;
         let (width, channels) = (packed.geometry.input[2], packed.geometry.channels_in);
         let mask = mask_of(block.channels);
@@ -116,7 +116,20 @@ impl Strip<'_> {
                         if K == 5 { raw(4 % K, left.wrapping_add(at)) } else { outside }
                     },
                 );
-            for (index, words) in words.iter_mut().enumerate() {
+            let mut emit = |index: usize, acc: [__m512i; 2]| {
+                let result = part.words(acc, zero);
+                let out = out.add(index * channels);
+                match KIND {
+                    LOW => words[index] = result,
+                    HIGH => finish.store_full(words[index], result, out),
+                    HALF => finish.store_half(result, out),
+                    _ => finish.store_part(result, out),
+                }
+            };
+            // With a kernel of three, sums are requantized one output later, so that instructions
+            // seldom wait in the scheduler; a kernel of five has no registers left for that.
+            let mut previous = None;
+            for index in 0..count {
                 for c in 0..K - S {
                     window[c] = window[c + S];
                 }
@@ -137,15 +150,15 @@ impl Strip<'_> {
                         acc[j] = _mm512_dpbusd_epi32(acc[j], fifth.group[j], part.weight(6, j));
                     }
                 }
-                let result = part.words(acc, zero);
-                let out = out.add(index * channels);
-                match KIND {
-                    LOW => *words = result,
-                    HIGH => finish.store_full(*words, result, out),
-                    HALF => finish.store_half(result, out),
-                    _ => finish.store_part(result, out),
-                }
                 left = left.wrapping_add(S);
+                if K == 5 {
+                    emit(index, acc);
+                } else if let Some(sums) = previous.replace(acc) {
+                    emit(index - 1, sums);
+                }
+            }
+            if let Some(sums) = previous {
+                emit(count - 1, sums);
             }
         }
     }
