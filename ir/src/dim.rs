@@ -311,6 +311,26 @@ impl Dim {
         }
     }
 
+    /// Numbers that the value cannot go below and above, for symbols within their ranges; `None` where unknown.
+    pub fn bounds(&self, scope: &DimScope) -> (Option<i64>, Option<i64>) {
+        let p = match self {
+            Dim::Lit(n) => return (Some(*n), Some(*n)),
+            Dim::Expr(p) => p,
+        };
+        let plus = |a: Option<i64>, b: Option<i64>| a?.checked_add(b?);
+        p.0.iter().fold((Some(0), Some(0)), |(lo, hi), (mono, c)| {
+            // A product of factors that are not negative lies between the products of their bounds.
+            let term = mono.iter().try_fold((1i64, Some(1i64)), |(lo, hi), a| {
+                let (l, h) = a.bounds(scope);
+                let l = l.filter(|&l| l >= 0)?;
+                Some((lo.checked_mul(l)?, hi.zip(h).and_then(|(x, y)| x.checked_mul(y))))
+            });
+            let Some((l, h)) = term else { return (None, None) };
+            let (l, h) = (l.checked_mul(*c), h.and_then(|h| h.checked_mul(*c)));
+            if *c > 0 { (plus(lo, l), plus(hi, h)) } else { (plus(lo, h), plus(hi, l)) }
+        })
+    }
+
     /// The symbol, if the expression is nothing but one symbol.
     pub fn as_sym(&self) -> Option<&Arc<str>> {
         match self {
@@ -327,6 +347,28 @@ impl Dim {
 }
 
 impl Atom {
+    fn bounds(&self, scope: &DimScope) -> (Option<i64>, Option<i64>) {
+        match self {
+            Atom::Sym(s) => scope.0.get(s).map_or((None, None), |&(lo, hi)| (Some(lo), hi)),
+            Atom::Div(x, c) => {
+                let (lo, hi) = x.bounds(scope);
+                (lo.map(|n| n.div_euclid(*c)), hi.map(|n| n.div_euclid(*c)))
+            }
+            Atom::Max(x, y) => {
+                let ((a, b), (c, d)) = (x.bounds(scope), y.bounds(scope));
+                (a.max(c), b.zip(d).map(|(b, d)| b.max(d)))
+            }
+            Atom::Min(x, y) => {
+                let ((a, b), (c, d)) = (x.bounds(scope), y.bounds(scope));
+                (a.zip(c).map(|(a, c)| a.min(c)), [b, d].into_iter().flatten().min())
+            }
+            // The value is one of both.
+            Atom::Broadcast(x, y) => {
+                let ((a, b), (c, d)) = (x.bounds(scope), y.bounds(scope));
+                (a.zip(c).map(|(a, c)| a.min(c)), b.zip(d).map(|(b, d)| b.max(d)))
+            }
+        }
+    }
     fn eval(&self, b: &Binding) -> Result<i64, String> {
         Ok(match self {
             Atom::Sym(s) => *b.get(s).ok_or_else(|| format!("symbol `{s}` has no value"))?,
@@ -533,6 +575,20 @@ mod tests {
         let twice = once.add_lit(-1).div_floor(2).add_lit(1);
         assert_eq!(twice, h.add_lit(-1).div_floor(4).add_lit(1));
         assert_eq!(Dim::sym("N").mul(&h).mul_lit(6).div_exact(&h.mul_lit(3)), Some(Dim::sym("N").mul_lit(2)));
+    }
+
+    #[test]
+    fn bounds_follow_the_ranges_of_symbols() {
+        let mut scope = DimScope::default();
+        scope.0.insert("H".into(), (8, Some(100)));
+        scope.0.insert("N".into(), (1, None));
+        let bounds = |s: &str| s.parse::<Dim>().unwrap().bounds(&scope);
+        assert_eq!(bounds("(H-7)/2+1"), (Some(1), Some(47)));
+        assert_eq!(bounds("2*N*H-3"), (Some(13), None));
+        assert_eq!(bounds("5-H"), (Some(-95), Some(-3)));
+        assert_eq!(bounds("min(N,H)"), (Some(1), Some(100)));
+        assert_eq!(bounds("max(N,H)"), (Some(8), None));
+        assert_eq!(bounds("K"), (None, None));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod interp;
 pub mod loc;
 pub mod ops;
 pub mod quant;
+pub mod shape_value;
 pub mod tensor;
 pub mod types;
 pub mod view;

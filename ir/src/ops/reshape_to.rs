@@ -12,7 +12,7 @@ attrs! {
     /// The same elements in the shape that an integer tensor holds, which the declared result type states.
     ///
     /// Becomes `reshape` when the shape is known. The run fails if the tensor holds another shape than declared;
-    /// −1 in it stands for what remains, 0 for itself.
+    /// −1 in it stands for what remains, and 0 may stand for the dimension of x in the same place.
     ///
     /// ```qir
     /// input %x: f32[2,6]
@@ -48,14 +48,16 @@ impl OpDef for ReshapeTo {
         one(declared.clone())
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        let (shape, wanted) = (x.shape(0)?, x.tensor(1)?.ints()?);
-        let agrees =
-            wanted.len() == shape.len() && wanted.iter().zip(&shape).all(|(&w, &s)| w == s as i64 || w == -1);
+        let (shape, wanted, t) = (x.shape(0)?, x.tensor(1)?.ints()?, x.tensor(0)?);
+        let fits = |(i, (&w, &s)): (usize, (&i64, &usize))| {
+            w == s as i64 || w == -1 || w == 0 && t.shape.get(i) == Some(&s)
+        };
+        let agrees = wanted.len() == shape.len() && wanted.iter().zip(&shape).enumerate().all(fits);
         if !agrees {
             return Err(Reason::new(format!(
                 "the shape operand holds {wanted:?}, but the result type says {shape:?}"
             )));
         }
-        one(x.tensor(0)?.reshape(&shape)?.retype(x.out(0)?.elem.clone())?)
+        one(t.reshape(&shape)?.retype(x.out(0)?.elem.clone())?)
     }
 }
