@@ -37,6 +37,7 @@ pub struct Import<'m> {
     pub notes: Vec<String>,
     entries: HashMap<&'m str, Entry<'m>>,
     poisoned: HashSet<&'m str>,
+    used: HashSet<&'m str>,
     transposed: HashMap<ValueId, ValueId>,
     symbols: Symbols,
     budget: Budget,
@@ -57,6 +58,7 @@ impl<'m> Import<'m> {
             notes: Vec::new(),
             entries: HashMap::new(),
             poisoned: HashSet::new(),
+            used: HashSet::new(),
             transposed: HashMap::new(),
             symbols: Symbols::default(),
             budget: Budget::new(limits),
@@ -96,6 +98,21 @@ impl<'m> Import<'m> {
         };
         self.graph.declare_dim(&name, (1, None));
         Dim::sym(&name)
+    }
+
+    /// Notes that something reads `name`.
+    pub fn declare_use(&mut self, name: &'m str) {
+        self.used.insert(name);
+    }
+
+    /// Whether something reads `name`.
+    pub fn is_used(&self, name: &str) -> bool {
+        self.used.contains(name)
+    }
+
+    /// Makes an input a constant.
+    pub fn declare_fixed(&mut self, name: &'m str, tensor: Tensor) {
+        self.entries.insert(name, Entry { tensor: Some(tensor), ..Entry::default() });
     }
 
     /// Marks the results of a node that could not be imported.
@@ -174,8 +191,13 @@ impl<'m> Import<'m> {
         if let Some(note) = data.note {
             self.notes.push(format!("constant {name}: {note}"));
         }
-        let tensor = Tensor::from_bytes(Elem::Plain(data.storage), &data.shape, data.bytes);
-        tensor.map_err(|r| Fail::invalid(format!("constant {name}: {r}")))
+        let bad = |r: quantir_ir::Reason| Fail::invalid(format!("constant {name}: {r}"));
+        let tensor = Tensor::from_bytes(Elem::Plain(data.storage), &data.shape, data.bytes).map_err(bad)?;
+        if computed_as(data.storage) == data.storage {
+            return Ok(tensor);
+        }
+        self.budget.charge(tensor.numel() as u64 * 4, &name)?;
+        Tensor::new(&data.shape, tensor.floats().map_err(bad)?.into_owned()).map_err(bad)
     }
 
     /// The integers of operand `i` as expressions, if they are known: from a constant or by shape arithmetic.
@@ -354,12 +376,11 @@ impl<'m> Import<'m> {
         Ok(self.constant(node, tensor, suffix))
     }
 
-    /// A constant of one repeated element; nothing is allocated while it stays one.
-    pub fn splat(&mut self, node: &Node<'m>, x: f32, ty: Type) -> Result<ValueId, Fail> {
-        let op = Const { data: ConstData::Splat(x.into()) };
+    /// A constant with generated content, called after the node's result.
+    pub fn made(&mut self, node: &Node<'m>, op: Const, ty: Type, suffix: &str) -> Result<ValueId, Fail> {
         let none: [Option<ValueId>; 0] = [];
-        let outs = self.graph.push_as(op, none, &[ty], &main_name(node), loc(node.path.as_ref()));
-        Ok(outs.map_err(fail)?[0])
+        let name = format!("{}.{suffix}", main_name(node));
+        Ok(self.graph.push_as(op, none, &[ty], &name, loc(node.path.as_ref())).map_err(fail)?[0])
     }
 
     /// Charges the memory of a constant that is about to be computed.
@@ -436,6 +457,11 @@ impl<'m> Import<'m> {
         };
         Ok(results.pop())
     }
+}
+
+/// The storage that values of `storage` get: half floats are computed as `f32`, which holds all of them.
+pub fn computed_as(storage: Storage) -> Storage {
+    if matches!(storage, Storage::F16 | Storage::BF16) { Storage::F32 } else { storage }
 }
 
 /// Bytes of a tensor of this type, if it has no symbols.

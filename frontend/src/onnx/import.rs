@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use quantir_ir::{Elem, Graph, Shape, Type};
+use quantir_ir::{Elem, Graph, Shape, Tensor, Type};
 
-use super::ctx::Import;
+use super::ctx::{Import, computed_as};
 use super::external::Folder;
 use super::node::{Fail, Node};
 use super::proto::tensor_shape_proto::dimension::Value as DimValue;
@@ -15,7 +15,16 @@ use crate::error::printable;
 use crate::{Error, Limits, Unsupported};
 
 /// Operator sets that are known, oldest and newest.
-pub const OPSETS: (i64, i64) = (6, 25);
+pub const OPSETS: (i64, i64) = (1, 25);
+
+/// How a model is imported.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What the file may ask for.
+    pub limits: Limits,
+    /// Inputs that become constants, with their content: a sampling rate, a shape, a flag.
+    pub fixed: Vec<(String, Tensor)>,
+}
 
 /// An imported model.
 #[derive(Debug)]
@@ -27,15 +36,24 @@ pub struct Imported {
 }
 
 /// Turns `model` into a graph; external data is looked for in `folder`.
-pub fn import_model(model: &ModelProto, folder: Option<Folder>, limits: &Limits) -> Result<Imported, Error> {
+pub fn import_model(
+    model: &ModelProto,
+    folder: Option<Folder>,
+    options: &Options,
+) -> Result<Imported, Error> {
     let Some(graph) = &model.graph else {
         return Err(Error::NotOnnx { offset: 0, reason: "the file holds no graph".into() });
     };
     let opset = opset(model)?;
     let name = if graph.name().is_empty() { "main" } else { graph.name() };
-    let mut cx = Import::new(name, folder, limits);
-    declare(&mut cx, graph)?;
+    let mut cx = Import::new(name, folder, &options.limits);
+    declare(&mut cx, graph, options)?;
     let needed = order::needed(graph, |name| cx.is_known(name))?;
+
+    for index in &needed {
+        graph.node[*index].input.iter().for_each(|i| cx.declare_use(i));
+    }
+    graph.output.iter().for_each(|o| cx.declare_use(o.name()));
 
     let mut unsupported = Gaps::default();
     for index in needed {
@@ -105,7 +123,7 @@ fn opset(model: &ModelProto) -> Result<i64, Error> {
 }
 
 /// Makes initializers and inputs known.
-fn declare<'m>(cx: &mut Import<'m>, graph: &'m GraphProto) -> Result<(), Error> {
+fn declare<'m>(cx: &mut Import<'m>, graph: &'m GraphProto, options: &Options) -> Result<(), Error> {
     let twice = |name: &str| {
         let help = "give every value one definition, as the standard asks";
         Error::invalid(format!("value {}", printable(name)), "it is defined twice", help)
@@ -132,9 +150,36 @@ fn declare<'m>(cx: &mut Import<'m>, graph: &'m GraphProto) -> Result<(), Error> 
             return Err(twice(info.name()));
         }
         let ty = input_type(cx, info)?;
-        cx.declare_input(info.name(), ty);
+        match options.fixed.iter().find(|(name, _)| name == info.name()) {
+            Some((_, tensor)) => {
+                fits(tensor, &ty).map_err(|why| {
+                    let place = format!("input {}", printable(info.name()));
+                    Error::invalid(place, why, "fix it to a tensor of its type")
+                })?;
+                cx.declare_fixed(info.name(), tensor.clone());
+            }
+            None => cx.declare_input(info.name(), ty),
+        }
     }
-    Ok(())
+    match options.fixed.iter().find(|(name, _)| !graph.input.iter().any(|i| i.name() == name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let names: Vec<String> = graph.input.iter().take(8).map(|i| printable(i.name())).collect();
+            let help = format!("its inputs are: {}", names.join(", "));
+            Err(Error::invalid(format!("input {}", printable(name)), "the model has no such input", help))
+        }
+    }
+}
+
+/// Whether `tensor` can stand for an input of type `ty`.
+fn fits(tensor: &Tensor, ty: &Type) -> Result<(), String> {
+    let same = |(d, n): (&quantir_ir::Dim, &usize)| d.as_lit().is_none_or(|d| d == *n as i64);
+    let shape = tensor.rank() == ty.rank() && ty.shape.0.iter().zip(&tensor.shape).all(same);
+    if shape && tensor.elem == ty.elem {
+        Ok(())
+    } else {
+        Err(format!("it is {ty}, but it is fixed to {}", tensor.ty()))
+    }
 }
 
 fn input_type(cx: &mut Import, info: &ValueInfoProto) -> Result<Type, Error> {
@@ -151,6 +196,9 @@ fn input_type(cx: &mut Import, info: &ValueInfoProto) -> Result<Type, Error> {
     if let Some(note) = note {
         cx.notes.push(format!("{place}: {note}"));
     }
+    if computed_as(storage) != storage {
+        cx.notes.push(format!("{place}: `{storage}` is computed as `f32`, give `f32` tensors"));
+    }
     let Some(shape) = &t.shape else {
         let help = "export the model with a shape for each input; dimensions may be symbolic";
         return Err(Error::invalid(place, "its number of dimensions is not known", help));
@@ -163,7 +211,7 @@ fn input_type(cx: &mut Import, info: &ValueInfoProto) -> Result<Type, Error> {
             _ => cx.symbol(None, info.name(), axis),
         });
     }
-    Ok(Type::new(Elem::Plain(storage), Shape(dims)))
+    Ok(Type::new(Elem::Plain(computed_as(storage)), Shape(dims)))
 }
 
 /// What is not supported, grouped.

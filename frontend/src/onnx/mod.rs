@@ -23,28 +23,29 @@ use bytes::Bytes;
 use prost::Message;
 use quantir_ir::Graph;
 
-pub use import::{Imported, OPSETS};
+pub use import::{Imported, OPSETS, Options};
 
 use crate::{Error, Limits};
 use external::Folder;
 use proto::ModelProto;
 
-/// Reads the model at `path` into a graph of phase `float`. Weights stay views of the mapped file; external data is
-/// looked for in the folder of the model and nowhere else.
+/// Reads the model at `path` into a graph of phase `float` (`reference` if the file is quantized). Weights stay views of
+/// the mapped file; external data is looked for in the folder of the model and nowhere else.
 pub fn import(path: &Path, limits: &Limits) -> Result<Graph, Error> {
-    Ok(import_with_notes(path, limits)?.graph)
+    let options = Options { limits: limits.clone(), ..Options::default() };
+    Ok(import_with(path, &options)?.graph)
 }
 
-/// As [`import`], with what was changed on the way.
-pub fn import_with_notes(path: &Path, limits: &Limits) -> Result<Imported, Error> {
-    import_bytes(crate::map::map_path(path)?, path.parent(), limits)
+/// As [`import`], with options, and with what was changed on the way.
+pub fn import_with(path: &Path, options: &Options) -> Result<Imported, Error> {
+    import_bytes(crate::map::map_path(path)?, path.parent(), options)
 }
 
 /// Reads a model from memory; `folder` is where its external data lies.
-pub fn import_bytes(bytes: Bytes, folder: Option<&Path>, limits: &Limits) -> Result<Imported, Error> {
-    let model = decode(bytes, limits)?;
+pub fn import_bytes(bytes: Bytes, folder: Option<&Path>, options: &Options) -> Result<Imported, Error> {
+    let model = decode(bytes, &options.limits)?;
     let folder = if has_external_data(&model) { folder.map(Folder::open).transpose()? } else { None };
-    import::import_model(&model, folder, limits)
+    import::import_model(&model, folder, options)
 }
 
 /// Decodes a model after checking that its bytes are well formed and within the limits.

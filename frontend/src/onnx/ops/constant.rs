@@ -1,6 +1,6 @@
 //! Constants, and the numbers that shapes provide.
 
-use quantir_ir::ops::{ConstData, Expand, ShapeOf};
+use quantir_ir::ops::{Const, ConstData, Expand, ShapeOf, Slice};
 use quantir_ir::{Dim, Elem, Shape, Storage, Tensor, Type};
 
 use super::super::ctx::Import;
@@ -67,9 +67,7 @@ fn constant_of_shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fai
     if let Some(literal) = dims.literals() {
         let shape: Vec<usize> = literal.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
         let ty = Type::plain(storage, &shape);
-        let v = cx.splat(node, first, ty)?;
-        cx.bind(node, v);
-        return Ok(());
+        return cx.finish_as(node, Const { data: ConstData::Splat(first.into()) }, &[], ty);
     }
     let ones = Type::new(Elem::Plain(storage), Shape(vec![Dim::lit(1); dims.items.len()]));
     let one = ConstData::Splat(first.into()).tensor(&ones).map_err(|r| Fail::invalid(r.message))?;
@@ -89,12 +87,7 @@ fn shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
         true => cx.finish(node, ShapeOf {}, [x]),
         false => {
             let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
-            let slice = quantir_ir::ops::Slice {
-                axis: 0,
-                start: Dim::lit(start as i64),
-                end: Dim::lit(end as i64),
-                step: 1,
-            };
+            let slice = Slice { axis: 0, start: Dim::lit(start as i64), end: Dim::lit(end as i64), step: 1 };
             cx.finish(node, slice, [shape])
         }
     })
@@ -135,6 +128,15 @@ fn range<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
         cx.bind_tensor(node, tensor);
         return Ok(());
     }
+    let all = [cx.dims(node, 0)?, cx.dims(node, 1)?, cx.dims(node, 2)?];
+    if let [Some(start), Some(limit), Some(step)] = &all
+        && let (Some([start]), [limit], Some([1])) =
+            (start.literals().as_deref(), limit.items.as_slice(), step.literals().as_deref())
+        && limit.as_lit().is_none()
+        && *start >= 0
+    {
+        return symbolic_range(cx, node, *start, limit.clone());
+    }
     let (start, limit, step) =
         (cx.ints(node, 0, "start")?, cx.ints(node, 1, "limit")?, cx.ints(node, 2, "delta")?);
     let (&[start], &[limit], &[step]) = (start.as_slice(), limit.as_slice(), step.as_slice()) else {
@@ -157,4 +159,13 @@ fn range<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
         Tensor::from_ints(Elem::Plain(storage), &[count], &data).map_err(|r| Fail::invalid(r.message))?;
     cx.bind_tensor(node, tensor);
     Ok(())
+}
+
+/// `start..limit` for a limit that a symbol decides: the front of a long constant range.
+fn symbolic_range<'m>(cx: &mut Import<'m>, node: &Node<'m>, start: i64, limit: Dim) -> Result<(), Fail> {
+    const LONGEST: usize = 1 << 16;
+    let all = Const { data: ConstData::Seq };
+    let all = cx.made(node, all, Type::plain(Storage::I64, &[LONGEST]), "all")?;
+    cx.notes.push(format!("{}: counts up to {LONGEST} at most", node.place()));
+    cx.finish(node, Slice { axis: 0, start: Dim::lit(start), end: limit, step: 1 }, [all])
 }

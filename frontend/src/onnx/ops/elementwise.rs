@@ -6,11 +6,11 @@ use quantir_ir::ops::{
 };
 use quantir_ir::{Dim, Op, Storage, ValueId};
 
-use super::super::ctx::Import;
+use super::super::ctx::{Import, computed_as};
 use super::super::dims::{self, Arithmetic, Dims};
 use super::super::node::{Fail, Node};
 use super::super::tensor::storage_of;
-use super::{Table, reshape};
+use super::{Table, only_results, reshape};
 
 pub(super) const OPS: Table = &[
     ("Add", |cx, n| binary(cx, n, add(), Some(dims::add))),
@@ -95,8 +95,20 @@ fn binary<'m>(cx: &mut Import<'m>, node: &Node<'m>, op: Op, f: Option<Arithmetic
     let storage = if matches!(op, Op::Equal(_)) { Storage::Bool } else { Storage::I64 };
     finish_known(cx, node, known, storage, |cx| {
         let ab = operands(cx, node)?;
+        arithmetic_storage(cx, node, ab[0], &op)?;
         cx.finish(node, op, ab)
     })
+}
+
+/// Refuses element types that arithmetic does not take, so that all of them are listed.
+fn arithmetic_storage(cx: &Import, node: &Node, x: ValueId, op: &Op) -> Result<(), Fail> {
+    let storage = cx.storage(x);
+    let compares =
+        matches!(op, Op::Equal(_) | Op::Less(_) | Op::Greater(_) | Op::LessEqual(_) | Op::GreaterEqual(_));
+    if compares || matches!(storage, Storage::F32 | Storage::I32 | Storage::I64) {
+        return Ok(());
+    }
+    Err(Fail::unsupported(format!("`{}` of `{storage}` elements", node.op())))
 }
 
 /// Adds the op that `emit` makes and remembers the integers it holds; numbers that are all known need no op, and an op
@@ -114,16 +126,20 @@ pub(super) fn finish_known<'m>(
             Ok(()) | Err(Fail::Unsupported(_)) => {}
             Err(e) => return Err(e),
         }
-    } else if let Some(s) = constant_storage(cx, node)? {
-        return cx.bind_dims(node, dims, if storage == Storage::Bool { storage } else { s });
+        cx.bind_dims(node, dims, storage)
+    } else {
+        let storage =
+            if storage == Storage::Bool { storage } else { constant_storage(cx, node)?.unwrap_or(storage) };
+        cx.bind_dims(node, dims, storage)
     }
-    cx.bind_dims(node, dims, storage)
 }
 
-/// The storage of the operands, if one of them is a constant: it is not always `i64`.
+/// The storage of the integer operands, if one of them is a constant: it is not always `i64`.
 fn constant_storage<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<Option<Storage>, Fail> {
     for i in 0..node.inputs() {
-        if let Some(t) = cx.tensor(node, i)? {
+        if let Some(t) = cx.tensor(node, i)?
+            && t.storage() != Storage::Bool
+        {
             return Ok(Some(t.storage()));
         }
     }
@@ -228,7 +244,7 @@ fn cast<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     if let Some(note) = note {
         cx.notes.push(format!("{}: {note}", node.place()));
     }
-    cast_to(cx, node, to)
+    cast_to(cx, node, computed_as(to))
 }
 
 fn cast_like<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -266,6 +282,7 @@ fn finish_cast<'m>(
 
 /// Dropout does nothing outside training, which is where models are quantized.
 fn dropout<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    only_results(cx, node, 1)?;
     if node.opset >= 12 && cx.opt_number(node, 2, "training_mode")?.is_some_and(|t| t != 0.0) {
         return Err(Fail::unsupported("it is in training mode"));
     }

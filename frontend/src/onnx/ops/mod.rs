@@ -8,6 +8,7 @@ mod linear;
 mod movement;
 mod norm;
 mod pool;
+mod quantized;
 mod reduce;
 mod reshape;
 mod resize;
@@ -24,7 +25,7 @@ pub type Handler = for<'a, 'm> fn(&'a mut Import<'m>, &'a Node<'m>) -> Result<()
 /// Ops of one family by name.
 pub type Table = &'static [(&'static str, Handler)];
 
-const FAMILIES: [Table; 12] = [
+const FAMILIES: [Table; 13] = [
     activation::OPS,
     constant::OPS,
     conv::OPS,
@@ -33,6 +34,7 @@ const FAMILIES: [Table; 12] = [
     movement::OPS,
     norm::OPS,
     pool::OPS,
+    quantized::OPS,
     reduce::OPS,
     reshape::OPS,
     resize::OPS,
@@ -70,9 +72,9 @@ pub(super) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>, Fail> {
     Ok(out)
 }
 
-/// Refuses a node that asks for a result beyond the first `known`.
-pub(super) fn only_results(node: &Node, known: usize) -> Result<(), Fail> {
-    match node.proto.output.iter().skip(known).find(|o| !o.is_empty()) {
+/// Refuses a node if something uses one of its results beyond the first `known`.
+pub(super) fn only_results(cx: &Import, node: &Node, known: usize) -> Result<(), Fail> {
+    match node.proto.output.iter().skip(known).find(|o| cx.is_used(o)) {
         Some(_) => Err(Fail::unsupported(format!(
             "it returns more than {known} result{}",
             if known == 1 { "" } else { "s" }

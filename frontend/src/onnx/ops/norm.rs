@@ -24,9 +24,7 @@ fn batch_norm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     if node.opset < 9 && !node.flag("spatial", true)? {
         return Err(Fail::unsupported("it has statistics for each position (`spatial=0`)"));
     }
-    if node.opset >= 14 {
-        only_results(node, 1)?;
-    }
+    only_results(cx, node, 1)?;
     let x = cx.value(node, 0)?;
     let mut ins = vec![x];
     for i in 1..5 {
@@ -43,7 +41,7 @@ fn instance_norm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
 }
 
 fn layer_norm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    only_results(node, 1)?;
+    only_results(cx, node, 1)?;
     let x = cx.value(node, 0)?;
     let (gamma, beta) = (cx.value(node, 1)?, cx.opt_value(node, 2)?);
     let axis = axis(node.int_or("axis", -1)?, cx.rank(x))? as u32;

@@ -16,7 +16,7 @@ pub(super) const OPS: Table = &[
 ];
 
 fn max_pool<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    only_results(node, 1)?;
+    only_results(cx, node, 1)?;
     let x = cx.value(node, 0)?;
     let shape = cx.shape(x);
     spatial_rank(shape.len())?;

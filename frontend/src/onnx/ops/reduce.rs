@@ -1,8 +1,8 @@
 //! Reductions.
 
 use quantir_ir::ops::reduce::Reduction;
-use quantir_ir::ops::{Act, Add, ArgMax, Exp, Log, Neg, Reduce, Sub};
-use quantir_ir::{Op, ValueId};
+use quantir_ir::ops::{Act, Add, ArgMax, Exp, Log, Neg, Reduce, Slice, Sub};
+use quantir_ir::{Dim, Op, Tensor, ValueId};
 
 use super::super::ctx::Import;
 use super::super::node::{Fail, Node};
@@ -88,10 +88,23 @@ fn arg_min<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
 }
 
 fn arg<'m>(cx: &mut Import<'m>, node: &Node<'m>, x: ValueId) -> Result<(), Fail> {
-    if node.flag("select_last_index", false)? {
-        return Err(Fail::unsupported("the last one of equal elements"));
-    }
     let axis = axis(node.int_or("axis", 0)?, cx.rank(x))? as u32;
     let keep = node.flag("keepdims", true)?;
+    if node.flag("select_last_index", false)? {
+        return last_arg(cx, node, x, axis, keep);
+    }
     cx.finish(node, ArgMax { axis, keep }, [x])
+}
+
+/// The last one of equal elements is the first one of the reversed axis.
+fn last_arg<'m>(cx: &mut Import<'m>, node: &Node<'m>, x: ValueId, axis: u32, keep: bool) -> Result<(), Fail> {
+    let Some(size) = cx.shape(x)[axis as usize].as_lit() else {
+        return Err(Fail::unsupported("the last one of equal elements along an axis of unknown size"));
+    };
+    let reverse = Slice { axis, start: Dim::lit((size - 1).max(0)), end: Dim::lit(-1), step: -1 };
+    let reversed = cx.helper(node, reverse, [x], "reversed")?;
+    let index = cx.helper(node, ArgMax { axis, keep }, [reversed], "index")?;
+    let last = Tensor::new(&[], vec![size - 1]).map_err(|r| Fail::invalid(r.message))?;
+    let last = cx.constant(node, last, "last");
+    cx.finish(node, Sub {}, [last, index])
 }

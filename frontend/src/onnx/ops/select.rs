@@ -97,6 +97,8 @@ impl Cut {
     /// Of an axis with an unknown size the bounds are taken to lie within it; only an `end` that a file gives to mean
     /// "all" is more.
     fn new(axis: usize, size: &Dim, start: &Dim, end: &Dim, step: i64) -> Result<Cut, Fail> {
+        /// No axis is this long, so an end from here on means "all".
+        const ALL: i64 = 1_000_000_000;
         if step == 0 {
             return Err(Fail::invalid("a step is 0"));
         }
@@ -122,7 +124,7 @@ impl Cut {
             from = from.larger(&Dim::lit(-1));
         } else if known.is_none() {
             to = match to.as_lit() {
-                Some(n) if n >= i64::from(i32::MAX) => size.clone(),
+                Some(n) if n >= ALL => size.clone(),
                 Some(_) => to.smaller(size),
                 None => to,
             };
