@@ -10,9 +10,19 @@ use crate::types::Type;
 use crate::{attrs, operands};
 
 attrs! {
-    /// `(x − mean) / sqrt(var + eps) · gamma + beta` along axis 1, with stored statistics.
+    /// `(x − mean) / sqrt(var + eps) · gamma + beta` along axis 1, with stored statistics (ONNX `BatchNormalization` at
+    /// inference).
+    ///
+    /// x is `[N,C,*]` of floating-point elements, the others are `[C]`. Each operation rounds to `f32`, in the order of
+    /// the formula.
+    ///
+    /// ```qir
+    /// input %x: f32[1,3,4,4]
+    /// input %c: f32[3]
+    /// %y = batch_norm %x, %c, %c, %c, %c {eps=0.001} : f32[1,3,4,4]
+    /// ```
     pub struct BatchNorm {
-        /// See the op.
+        /// Added to the variance; not negative.
         eps: F32 = F32(1e-5),
     }
 }

@@ -14,19 +14,33 @@ use crate::types::Type;
 use crate::{attrs, operands};
 
 attrs! {
-    /// Convolution over 1 to 3 spatial axes: x `[N,C,*S]`, weight `[O,C/groups,*K]`, bias `[O]` (ONNX `Conv`).
+    /// Convolution over 1 to 3 spatial axes: x `[N,C,*S]`, weight `[O,C/groups,*K]`, bias `[O]` (ONNX `Conv`, PyTorch
+    /// `conv2d`).
+    ///
+    /// Result `[N,O,*T]` with `T = ⌊(S + before + after − (dilation·(K−1)+1)) / stride⌋ + 1`. Operands have one floating-point
+    /// element type; arithmetic is in `f32`. Each output starts from 0 and adds `x·w` (multiplied, then added, each
+    /// rounded) for the input channels of its group in order, within a channel for the kernel positions in row-major
+    /// order; then comes the bias, then `act`. Positions in the padding are left out, which for finite weights is the
+    /// same as adding zeros there.
+    ///
+    /// ```qir
+    /// input %x: f32[1,4,8,8]
+    /// input %w: f32[6,2,3,3]
+    /// input %b: f32[6]
+    /// %y = conv2d %x, %w, %b {stride=2, pad=1, groups=2, act=relu} : f32[1,6,4,4]
+    /// ```
     pub struct Conv {
         @hidden /// Number of spatial axes, 1 to 3; the name says it.
         rank: u8 = 2;
-        /// See the op.
+        /// Step between windows, at least 1.
         stride: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Zeros before and after each spatial axis.
         pad: Pads = Pads::none(),
-        /// See the op.
+        /// Step between the kernel's elements, at least 1.
         dilation: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Groups of channels that do not see each other.
         groups: u32 = 1,
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }

@@ -16,20 +16,31 @@ use crate::{attrs, operands};
 
 attrs! {
     /// Transposed convolution: x `[N,C,*S]`, weight `[C,O/groups,*K]`, bias `[O]` (ONNX `ConvTranspose`).
+    ///
+    /// Result `[N,O,*T]` with `T = (S−1)·stride + dilation·(K−1) + 1 + out_pad − before − after`: element `i` of the input
+    /// adds `x·w` to position `i·stride + k·dilation − before`. Each output starts from 0 and adds its products for
+    /// the input channels of its group in order, within a channel for the kernel positions in row-major order; then
+    /// comes the bias, then `act`.
+    ///
+    /// ```qir
+    /// input %x: f32[1,4,5,5]
+    /// input %w: f32[4,3,3,3]
+    /// %y = conv_transpose2d %x, %w {stride=2, pad=1, out_pad=1} : f32[1,3,10,10]
+    /// ```
     pub struct ConvTranspose {
         @hidden /// Number of spatial axes, 1 to 3; the name says it.
         rank: u8 = 2;
-        /// See the op.
+        /// Step between the places that neighbouring inputs add to, at least 1.
         stride: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// What is cut off before and after each spatial axis of the result.
         pad: Pads = Pads::none(),
-        /// See the op.
+        /// What is added after each spatial axis of the result.
         out_pad: PerAxis = PerAxis::all(0),
-        /// See the op.
+        /// Step between the kernel's elements, at least 1.
         dilation: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Groups of channels that do not see each other.
         groups: u32 = 1,
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }

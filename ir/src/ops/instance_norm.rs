@@ -10,9 +10,18 @@ use crate::types::Type;
 use crate::{attrs, operands};
 
 attrs! {
-    /// Normalises each channel of each sample over its spatial axes.
+    /// `(x − mean) / sqrt(variance + eps) · gamma + beta` for each channel of each sample over its spatial axes (ONNX
+    /// `InstanceNormalization`).
+    ///
+    /// x is `[N,C,*S]`, gamma and beta are `[C]`. Computed as [`LayerNorm`](crate::ops::LayerNorm) is.
+    ///
+    /// ```qir
+    /// input %x: f32[1,3,4,4]
+    /// input %c: f32[3]
+    /// %y = instance_norm %x, %c, %c : f32[1,3,4,4]
+    /// ```
     pub struct InstanceNorm {
-        /// See the op.
+        /// Added to the variance; not negative.
         eps: F32 = F32(1e-5),
     }
 }

@@ -9,11 +9,20 @@ use crate::types::Type;
 use crate::{attrs, operands};
 
 attrs! {
-    /// Normalises over the axes from `axis` on.
+    /// `(x − mean) / sqrt(variance + eps) · gamma + beta` over the axes from `axis` on (ONNX `LayerNormalization`).
+    ///
+    /// gamma and beta have the shape of these axes. Computed in `f32`: the mean, then the mean of the squared distances
+    /// from it, both sums in row-major order from 0; then each operation of the formula in its order.
+    ///
+    /// ```qir
+    /// input %x: f32[2,5,8]
+    /// input %g: f32[8]
+    /// %y = layer_norm %x, %g {axis=2} : f32[2,5,8]
+    /// ```
     pub struct LayerNorm {
-        /// See the op.
+        /// The first axis that is normalised over.
         axis: u32,
-        /// See the op.
+        /// Added to the variance; not negative.
         eps: F32 = F32(1e-5),
     }
 }

@@ -11,9 +11,20 @@ use crate::types::{Shape, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// `y = x · weightᵀ + bias`: x `[*,I]`, weight `[O,I]`, bias `[O]`.
+    /// `y = x · weightᵀ + bias`: x `[*,I]`, weight `[O,I]`, bias `[O]`, result `[*,O]` (PyTorch `linear`, ONNX `Gemm` with
+    /// `transB=1`).
+    ///
+    /// Operands have one floating-point element type; arithmetic is in `f32`. Each output starts from 0 and adds `x·w`
+    /// (multiplied, then added, each rounded) in the order of `I`; then comes the bias, then `act`.
+    ///
+    /// ```qir
+    /// input %x: f32[2,8]
+    /// input %w: f32[4,8]
+    /// input %b: f32[4]
+    /// %y = linear %x, %w, %b {act=relu} : f32[2,4]
+    /// ```
     pub struct Linear {
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }

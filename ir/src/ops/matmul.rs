@@ -9,7 +9,17 @@ use crate::types::{Elem, Shape, Storage, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Matrix product with numpy broadcasting of leading axes.
+    /// Matrix product with numpy's broadcasting of leading axes: a `[*,M,K]`, b `[*,K,N]`, result `[*,M,N]`.
+    ///
+    /// A vector as first operand is a row, as second one a column, and the result has not that axis. Operands have one
+    /// element type: floating point, `i32` or `i64`. Each output starts from 0 and adds `a·b` (multiplied, then added)
+    /// in the order of `K`, floats in `f32`; integers wrap.
+    ///
+    /// ```qir
+    /// input %a: f32[2,3,4]
+    /// input %b: f32[4,5]
+    /// %y = matmul %a, %b : f32[2,3,5]
+    /// ```
     pub struct Matmul {
     }
 }

@@ -22,13 +22,21 @@ keyword_enum! {
 }
 
 attrs! {
-    /// Adds `[before, after]` elements to each axis; `value` is a real number, also for quantized x.
+    /// Adds `[before, after]` elements to each axis (ONNX `Pad`); negative numbers cut.
+    ///
+    /// Any plain elements and quantized ones with one scale, which stay as they are; `value` is a real number and is
+    /// quantized like them.
+    ///
+    /// ```qir
+    /// input %x: f32[1,3,4,4]
+    /// %y = pad %x {pads=[[0,0],[0,0],[1,1],[0,2]], mode=edge} : f32[1,3,6,6]
+    /// ```
     pub struct Pad {
-        /// See the op.
+        /// Elements before and after each axis.
         pads: Vec<Vec<i64>>,
-        /// See the op.
+        /// What `constant` padding holds.
         value: F32 = F32(0.0),
-        /// See the op.
+        /// What padding holds.
         mode: PadMode = PadMode::Constant,
     }
 }

@@ -12,17 +12,27 @@ use crate::types::{Elem, Storage, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Largest element of each window over the spatial axes of `[N,C,*S]`.
+    /// Largest element of each window over the spatial axes of `[N,C,*S]` (ONNX `MaxPool`).
+    ///
+    /// The result has as many windows as the convolution of the same attributes has outputs. With `ceil` the number of
+    /// windows rounds up instead of down; a window that would start behind the input and the padding before it does not
+    /// count. Padding never wins; a window that sees nothing else gives the smallest number. NaN wins. Any plain
+    /// numbers, and quantized elements with one scale, whose integers are compared.
+    ///
+    /// ```qir
+    /// input %x: f32[1,3,8,8]
+    /// %y = max_pool %x {kernel=3, stride=2, pad=1} : f32[1,3,4,4]
+    /// ```
     pub struct MaxPool {
-        /// See the op.
+        /// Size of the window, at least 1.
         kernel: PerAxis,
-        /// See the op.
+        /// Step between windows, at least 1.
         stride: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Elements that never win before and after each spatial axis.
         pad: Pads = Pads::none(),
-        /// See the op.
+        /// Step between the kernel's elements, at least 1.
         dilation: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Whether the number of windows rounds up.
         ceil: bool = false,
     }
 }
@@ -59,17 +69,26 @@ impl OpDef for MaxPool {
 }
 
 attrs! {
-    /// Mean of each window over the spatial axes of `[N,C,*S]`; `count_pad` counts padding as zeros.
+    /// Mean of each window over the spatial axes of `[N,C,*S]` (ONNX `AveragePool`).
+    ///
+    /// The number of windows is that of `max_pool`. The elements are added in `f32` from 0 in row-major order of the
+    /// window, then divided by their number; with `count_pad` by the number of positions in the padded input, where
+    /// positions behind its end, which `ceil` may reach, do not count.
+    ///
+    /// ```qir
+    /// input %x: f32[1,3,8,8]
+    /// %y = avg_pool %x {kernel=2, stride=2} : f32[1,3,4,4]
+    /// ```
     pub struct AvgPool {
-        /// See the op.
+        /// Size of the window, at least 1.
         kernel: PerAxis,
-        /// See the op.
+        /// Step between windows, at least 1.
         stride: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Zeros before and after each spatial axis.
         pad: Pads = Pads::none(),
-        /// See the op.
+        /// Whether the number of windows rounds up.
         ceil: bool = false,
-        /// See the op.
+        /// Whether padding counts as zeros.
         count_pad: bool = false,
     }
 }

@@ -13,9 +13,22 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Sum of quantized operands, requantized to the declared type.
+    /// Sum of quantized operands that broadcast, requantized to the declared type.
+    ///
+    /// Operands and result have one scale and at most 16 bits. `clamp(rne(f32(a − zero_a)·m_a + f32(b − zero_b)·m_b) + zero_y)`
+    /// with `m = scale / scale_y`, each product and the sum rounded; the clamp is the range of the result, narrowed by
+    /// the bounds of `act`, quantized. `act=hard_swish` instead quantizes `hard_swish` of the sum with the scales
+    /// themselves as factors.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %a: u8!x[1,3,4,4]
+    /// input %b: u8!y[1,3,1,1]
+    /// %y = qadd %a, %b {act=relu} : u8!y[1,3,4,4]
+    /// ```
     pub struct Qadd {
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }
@@ -37,9 +50,21 @@ impl OpDef for Qadd {
 }
 
 attrs! {
-    /// Product of quantized operands, requantized to the declared type.
+    /// Product of quantized operands that broadcast, requantized to the declared type.
+    ///
+    /// Operands and result have one scale and at most 16 bits. `clamp(rne(f32((a − zero_a)·(b − zero_b))·m) + zero_y)` with
+    /// `m = scale_a·scale_b / scale_y`; the clamp is the range of the result, narrowed by the bounds of `act`, quantized.
+    /// `act=hard_swish` instead quantizes `hard_swish` of the product with the factor `f32(scale_a·scale_b)`.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %a: u8!x[1,3,4,4]
+    /// input %b: u8!y[1,3,1,1]
+    /// %y = qmul %a, %b : u8!y[1,3,4,4]
+    /// ```
     pub struct Qmul {
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }

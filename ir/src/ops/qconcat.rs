@@ -13,9 +13,18 @@ use crate::types::{Elem, Shape, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Joins quantized parts, each requantized to the declared type.
+    /// Joins quantized parts along an axis, each requantized to the declared type as by
+    /// [`Requantize`](crate::ops::Requantize); parts of the same quantization are copied.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %a: u8!x[1,3,4,4]
+    /// input %b: u8!y[1,5,4,4]
+    /// %y = qconcat %a, %b {axis=1} : u8!y[1,8,4,4]
+    /// ```
     pub struct Qconcat {
-        /// See the op.
+        /// The axis along which parts follow each other.
         axis: u32,
     }
 }

@@ -15,19 +15,37 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Convolution of quantized x and weight with exact i32 accumulation; bias has type `product(x, weight)`.
+    /// Convolution of quantized x and weight; shapes as of [`Conv`](crate::ops::Conv).
+    ///
+    /// x has one scale and at most 16 bits, the weight is `i8` with one scale or one for each output channel, the bias
+    /// has the type `product(x, weight)`; padding has the real value 0.
+    /// The result is declared, with one scale. The sum of `(x − zero_x)·(w − zero_w)` and the bias is exact up to wrapping in
+    /// `i32`. Then `clamp(rne(f32(sum) · m) + zero_y)` with `m = scale_x·scale_w / scale_y` for each output channel, in
+    /// double precision and rounded to `f32` once; the clamp is the range of the result, narrowed by the bounds of
+    /// `act`, quantized. `act=hard_swish` instead quantizes `hard_swish(f32(sum) · f32(scale_x·scale_w))`.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !w = i8[-127:127] scale 0.01 zp 0
+    /// quant !b = i32[-2147483648:2147483647] product(!x, !w)
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %x: u8!x[1,4,8,8]
+    /// input %w: i8!w[6,4,3,3]
+    /// input %b: i32!b[6]
+    /// %y = qconv2d %x, %w, %b {pad=1, act=relu} : u8!y[1,6,8,8]
+    /// ```
     pub struct Qconv {
         @hidden /// Number of spatial axes, 1 to 3; the name says it.
         rank: u8 = 2;
-        /// See the op.
+        /// Step between windows, at least 1.
         stride: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Elements of real value 0 before and after each spatial axis.
         pad: Pads = Pads::none(),
-        /// See the op.
+        /// Step between the kernel's elements, at least 1.
         dilation: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Groups of channels that do not see each other.
         groups: u32 = 1,
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }

@@ -12,9 +12,27 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Linear of quantized x and weight with exact i32 accumulation; bias has type `product(x, weight)`.
+    /// Linear of quantized x `[*,I]` and weight `[O,I]`; shapes as of [`Linear`](crate::ops::Linear).
+    ///
+    /// x has one scale and at most 16 bits, the weight is `i8` with one scale or one for each output, the bias has the
+    /// type `product(x, weight)`.
+    /// The result is declared, with one scale. The sum of `(x − zero_x)·(w − zero_w)` and the bias is exact up to wrapping in
+    /// `i32`. Then `clamp(rne(f32(sum) · m) + zero_y)` with `m = scale_x·scale_w / scale_y` for each output channel, in
+    /// double precision and rounded to `f32` once; the clamp is the range of the result, narrowed by the bounds of
+    /// `act`, quantized. `act=hard_swish` instead quantizes `hard_swish(f32(sum) · f32(scale_x·scale_w))`.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !w = i8[-127:127] scale 0.01 zp 0
+    /// quant !b = i32[-2147483648:2147483647] product(!x, !w)
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %x: u8!x[2,8]
+    /// input %w: i8!w[4,8]
+    /// input %b: i32!b[4]
+    /// %y = qlinear %x, %w, %b : u8!y[2,4]
+    /// ```
     pub struct Qlinear {
-        /// See the op.
+        /// Applied to the result.
         act: Act = Act::None,
     }
 }

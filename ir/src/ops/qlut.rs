@@ -10,7 +10,17 @@ use crate::types::{Storage, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Any function of one 8-bit value: `table[q − qmin of the storage]`, 256 entries of the result type.
+    /// Any function of one 8-bit value: `table[q − smallest integer of the storage]`.
+    ///
+    /// x is quantized with one scale, `i8` or `u8`; the table has 256 entries of the result's element type.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %x: u8!x[1,3,4,4]
+    /// input %table: u8!y[256]
+    /// %y = qlut %x, %table : u8!y[1,3,4,4]
+    /// ```
     pub struct Qlut {
     }
 }

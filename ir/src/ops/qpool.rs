@@ -17,11 +17,21 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Mean over axes of quantized x: exact i32 sum, then requantized to the declared type.
+    /// Mean over axes of quantized x, requantized to the declared type.
+    ///
+    /// Both have one scale and at most 16 bits. `clamp(rne(f32(Σ (x − zero_x)) · m) + zero_y)`, the sum in wrapping `i32`, with
+    /// `m = scale_x / (scale_y · count)` in double precision, rounded to `f32` once.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %x: u8!x[1,8,4,4]
+    /// %y = qmean %x {axes=[2,3]} : u8!y[1,8]
+    /// ```
     pub struct Qmean {
-        /// See the op.
+        /// The axes, each at most once.
         axes: Vec<u32>,
-        /// See the op.
+        /// Whether reduced axes stay, with length 1.
         keep: bool = false,
     }
 }
@@ -52,17 +62,26 @@ impl OpDef for Qmean {
 }
 
 attrs! {
-    /// Mean of each window of quantized x: exact i32 sum, then requantized to the declared type.
+    /// Mean of each window of quantized x, requantized to the declared type; windows as of [`AvgPool`](crate::ops::AvgPool).
+    ///
+    /// The arithmetic is that of [`Qmean`], with the number of elements that `avg_pool` divides by.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %x: u8!x[1,3,8,8]
+    /// %y = qavg_pool %x {kernel=2, stride=2} : u8!y[1,3,4,4]
+    /// ```
     pub struct QavgPool {
-        /// See the op.
+        /// Size of the window, at least 1.
         kernel: PerAxis,
-        /// See the op.
+        /// Step between windows, at least 1.
         stride: PerAxis = PerAxis::all(1),
-        /// See the op.
+        /// Elements of real value 0 before and after each spatial axis.
         pad: Pads = Pads::none(),
-        /// See the op.
+        /// Whether the number of windows rounds up.
         ceil: bool = false,
-        /// See the op.
+        /// Whether padding counts as zeros.
         count_pad: bool = false,
     }
 }

@@ -12,7 +12,16 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Real numbers to integers; the declared element type says how.
+    /// Real numbers to integers: `clamp(rne(x · f32(1/scale)) + zero, min, max)`; the declared element type says the
+    /// parameters (see [`crate::quant::quantize`]).
+    ///
+    /// x has floating-point elements; the result has its shape.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// input %x: f32[1,3,4,4]
+    /// %q = quantize %x : u8!x[1,3,4,4]
+    /// ```
     pub struct Quantize {
     }
 }
@@ -41,7 +50,13 @@ impl OpDef for Quantize {
 }
 
 attrs! {
-    /// Integers to the real numbers they stand for, as `f32`.
+    /// Integers to the real numbers they stand for, `scale · (q − zero)`, as `f32` (see [`crate::quant::dequantize`]).
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// input %x: u8!x[1,3,4,4]
+    /// %y = dequantize %x : f32[1,3,4,4]
+    /// ```
     pub struct Dequantize {
     }
 }
@@ -64,7 +79,17 @@ impl OpDef for Dequantize {
 }
 
 attrs! {
-    /// Integers of one quantization to another; the declared element type says which.
+    /// Integers of one quantization to another: `clamp(rne(f32(q − zero_x) · m) + zero_y)` with `m = scale_x / scale_y`
+    /// divided in double precision; integers are copied if both quantizations are equal.
+    ///
+    /// Both have one scale and at most 16 bits; the declared element type says the result's.
+    ///
+    /// ```qir
+    /// quant !x = u8[0:255] scale 0.05 zp 128
+    /// quant !y = u8[0:255] scale 0.1 zp 0
+    /// input %x: u8!x[1,3,4,4]
+    /// %y = requantize %x : u8!y[1,3,4,4]
+    /// ```
     pub struct Requantize {
     }
 }

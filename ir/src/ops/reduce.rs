@@ -36,13 +36,23 @@ impl Reduction {
 }
 
 attrs! {
-    /// Reduces over axes; `keep` leaves them with length 1.
+    /// Reduces over axes: their mean, sum, largest, smallest, product, sum of magnitudes, root of the sum of squares, sum
+    /// of squares (ONNX `ReduceMean`, …).
+    ///
+    /// Floating-point elements, reduced in `f32`, or `i32` and `i64`, which wrap; a mean or root of integers is cut to an
+    /// integer. Each result starts from the neutral element and takes its elements in row-major order; a mean is then
+    /// divided by their number. NaN wins `amax` and `amin`. Without axes every element is reduced by itself.
+    ///
+    /// ```qir
+    /// input %x: f32[1,8,4,4]
+    /// %y = mean %x {axes=[2,3]} : f32[1,8]
+    /// ```
     pub struct Reduce {
         @hidden /// Which reduction; the name says it.
         kind: Reduction = Reduction::Mean;
-        /// See the op.
+        /// The axes, each at most once.
         axes: Vec<u32>,
-        /// See the op.
+        /// Whether reduced axes stay, with length 1.
         keep: bool = false,
     }
 }

@@ -52,17 +52,29 @@ keyword_enum! {
 }
 
 attrs! {
-    /// Resamples; one scale or one size for each axis (ONNX `Resize`).
+    /// Resamples: one scale or one size for each axis (ONNX `Resize` without region of interest, antialiasing and excluded
+    /// outside).
+    ///
+    /// With `scales` a result axis has `⌊n · scale⌋` elements, multiplied in `f32`; with `sizes` the scale is the quotient of
+    /// both lengths. Coordinates are computed in double precision. `nearest` keeps any plain elements and quantized ones
+    /// with one scale. `linear` and `cubic` (Keys' kernel with a = −0.75) need floating-point elements; they mix along one
+    /// axis after the other, the first axis first, in `f32`, with weights rounded to `f32` and elements in the order of
+    /// their indices. Elements outside are those at the border.
+    ///
+    /// ```qir
+    /// input %x: f32[1,3,4,4]
+    /// %y = resize %x {scales=[1.0,1.0,2.0,2.0], mode=linear} : f32[1,3,8,8]
+    /// ```
     pub struct Resize {
-        /// See the op.
+        /// One positive number for each axis; or else `sizes`.
         scales: Vec<F32> = Vec::new(),
-        /// See the op.
+        /// One length for each axis; or else `scales`.
         sizes: Vec<Dim> = Vec::new(),
-        /// See the op.
+        /// How values between samples are found.
         mode: ResizeMode = ResizeMode::Nearest,
-        /// See the op.
+        /// How output coordinates map to input coordinates.
         coord: Coord = Coord::HalfPixel,
-        /// See the op.
+        /// How a coordinate becomes the nearest sample.
         round: NearestRound = NearestRound::PreferFloor,
     }
 }

@@ -10,8 +10,15 @@ use crate::{attrs, operands};
 
 attrs! {
     /// `exp(x − max) / Σ exp(x − max)` along an axis.
+    ///
+    /// Floating-point elements, computed in `f32` with `libm::expf`; the sum runs in order from 0.
+    ///
+    /// ```qir
+    /// input %x: f32[2,10]
+    /// %y = softmax %x {axis=1} : f32[2,10]
+    /// ```
     pub struct Softmax {
-        /// See the op.
+        /// The axis that sums to 1.
         axis: u32,
     }
 }
@@ -36,9 +43,16 @@ impl OpDef for Softmax {
 }
 
 attrs! {
-    /// Logarithm of the softmax along an axis.
+    /// Logarithm of the softmax along an axis: `(x − max) − ln Σ exp(x − max)`.
+    ///
+    /// Floating-point elements, computed in `f32` with `libm::expf` and `libm::logf`; the sum runs in order from 0.
+    ///
+    /// ```qir
+    /// input %x: f32[2,10]
+    /// %y = log_softmax %x {axis=1} : f32[2,10]
+    /// ```
     pub struct LogSoftmax {
-        /// See the op.
+        /// The axis whose exponentials sum to 1.
         axis: u32,
     }
 }

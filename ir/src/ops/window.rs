@@ -41,22 +41,23 @@ impl Windows<'_> {
             return Err(Reason::new(format!("the kernel is empty along spatial axis {i}")));
         }
         let room = padded.sub(&span);
-        if room.as_lit().is_some_and(|n| n < 0) {
+        let count = match self.ceil {
+            false => room.div_floor(stride),
+            true => room.div_ceil(stride),
+        }
+        .add_lit(1);
+        if count.as_lit().is_some_and(|n| n < 1) {
             let dilated = if span == *kernel { String::new() } else { format!(" (dilated to {span})") };
             return Err(Reason::new(format!(
                 "the kernel of {kernel}{dilated} is larger than the padded input of {padded} along spatial axis {i}"
             ))
             .help("use more padding or a smaller kernel"));
         }
-        if !self.ceil {
-            return Ok(room.div_floor(stride).add_lit(1));
+        // With this little padding no window starts behind the input, also where the division rounds up.
+        if !self.ceil || span.as_lit().is_some_and(|s| stride + after as i64 <= s) {
+            return Ok(count);
         }
-        let up = room.div_ceil(stride).add_lit(1);
-        // With this little padding no window starts behind the input.
-        if span.as_lit().is_some_and(|s| stride + after as i64 <= s) {
-            return Ok(up);
-        }
-        Ok(up.smaller(&size.add_lit(before as i64 - 1).div_floor(stride).add_lit(1)))
+        Ok(count.smaller(&size.add_lit(before as i64 - 1).div_floor(stride).add_lit(1)))
     }
 }
 
