@@ -1,1 +1,20 @@
-//! Crate of quantir; see `docs/architecture.md`.
+//! What to quantize and how, as data: observers, qconfigs, backends, calibration.
+//!
+//! **Architecture invariant.** Nothing here changes a graph; functions take slices and values and return values.
+//! Formulae follow PyTorch 2.5.1 (`torch.ao.quantization`) except where a doc comment says otherwise.
+
+pub mod backend;
+pub mod calibration;
+mod error;
+pub mod mapping;
+pub mod observer;
+pub mod qconfig;
+pub mod recipe;
+pub mod scheme;
+
+pub use backend::{BackendConfig, Ends, OpSupport, Role, WeightSupport};
+pub use calibration::{Calibration, Entry};
+pub use error::Error;
+pub use mapping::{QConfigMapping, Resolution, Rule};
+pub use observer::{Observer, Stats};
+pub use qconfig::{ObserverTemplate, QConfig};

@@ -1,0 +1,218 @@
+//! `Calibration`: what observers saw and the quantizations that follow, as a value with a text form.
+//!
+//! ```text
+//! $act0 = min -2.1 max 2.64 n 32 -> u8[0:127] scale 0.037322834 zp 56
+//! $w0 = min -0.5 max 0.5 n 1 -> i8[-128:127] axis 0 scale [0.0039,0.0021] zp 0
+//! ```
+//! One line for each observer in the order of its declaration; `n` counts batches, `nonfinite` follows it if any number seen was NaN
+//! or infinite. Empty lines and lines that start with `#` mean nothing. A line may be edited by hand: convert takes
+//! the quantization as written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use quantir_ir::diag::Diag;
+use quantir_ir::{Name, QParams, Quant, Storage, Zeros};
+
+use crate::{Error, Stats};
+
+/// What one observer found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    /// What it saw.
+    pub stats: Stats,
+    /// The quantization that follows.
+    pub quant: Arc<Quant>,
+}
+
+/// Observer name (without `$`) → what it found.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Calibration {
+    /// The entries in the order of the observers' declarations.
+    pub entries: IndexMap<Name, Entry>,
+}
+
+impl Calibration {
+    /// The quantization of an observer.
+    pub fn quant(&self, observer: &str) -> Option<&Arc<Quant>> {
+        self.entries.get(observer).map(|e| &e.quant)
+    }
+
+    /// Warnings for observers that saw NaN or infinities.
+    pub fn warnings(&self) -> Vec<Diag> {
+        let bad = self.entries.iter().filter(|(_, e)| e.stats.nonfinite > 0);
+        bad.map(|(name, e)| {
+            let mut d = Diag::error(
+                "nonfinite",
+                format!(
+                    "`${name}` saw {} numbers that are NaN or infinite; they were ignored",
+                    e.stats.nonfinite
+                ),
+            );
+            d.severity = quantir_ir::Severity::Warning;
+            d.help("look for the op that produces them, or for broken calibration data")
+        })
+        .collect()
+    }
+
+    /// Reads the text form. All lines that do not fit are reported at once.
+    pub fn parse(text: &str) -> Result<Calibration, Error> {
+        let mut c = Calibration::default();
+        let mut diags = Vec::new();
+        let mut at = 0;
+        for (number, line) in text.split('\n').enumerate() {
+            let range = at..at + line.len();
+            at += line.len() + 1;
+            let trimmed = line.trim();
+            if trimmed.is_empty() || trimmed.starts_with('#') {
+                continue;
+            }
+            let refused = match parse_line(trimmed) {
+                Ok((name, entry)) => match c.entries.insert(name.into(), entry) {
+                    None => continue,
+                    Some(_) => format!("`${name}` has two lines"),
+                },
+                Err(e) => e,
+            };
+            diags.push(
+                Diag::error("calibration", refused)
+                    .label(range, "here")
+                    .note(format!("in line {}", number + 1))
+                    .help("a line looks like `$act0 = min 0.0 max 1.0 n 32 -> u8[0:255] scale 0.004 zp 0`"),
+            );
+        }
+        if diags.is_empty() { Ok(c) } else { Err(Error::Text(diags)) }
+    }
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, e) in &self.entries {
+            write!(f, "${name} = min {:?} max {:?} n {}", e.stats.min, e.stats.max, e.stats.batches)?;
+            if e.stats.nonfinite > 0 {
+                write!(f, " nonfinite {}", e.stats.nonfinite)?;
+            }
+            writeln!(f, " -> {}", e.quant)?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_line(line: &str) -> Result<(&str, Entry), String> {
+    let (name, rest) = line.split_once('=').ok_or("no `=`")?;
+    let name = name.trim().strip_prefix('$').ok_or("an observer's name starts with `$`")?;
+    let (seen, quant) = rest.split_once("->").ok_or("no `->`")?;
+    let mut stats = Stats { min: f32::INFINITY, max: f32::NEG_INFINITY, batches: 0, nonfinite: 0 };
+    let mut words = seen.split_whitespace();
+    while let Some(key) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{key}` has no value"))?;
+        let bad = |_| format!("`{value}` is no number");
+        match key {
+            "min" => stats.min = value.parse().map_err(|_| bad(()))?,
+            "max" => stats.max = value.parse().map_err(|_| bad(()))?,
+            "n" => stats.batches = value.parse().map_err(|_| bad(()))?,
+            "nonfinite" => stats.nonfinite = value.parse().map_err(|_| bad(()))?,
+            _ => return Err(format!("unknown word `{key}`")),
+        }
+    }
+    let quant = parse_quant(quant)?;
+    quant.check(|_| None)?;
+    Ok((name, Entry { stats, quant: Arc::new(quant) }))
+}
+
+/// Reads what [`Quant`] prints for parameters per tensor, per axis and per group.
+pub fn parse_quant(text: &str) -> Result<Quant, String> {
+    let mut words = text.split_whitespace();
+    let head = words.next().ok_or("no quantization")?;
+    let (storage, range) =
+        head.split_once('[').ok_or_else(|| format!("`{head}` is no range such as `u8[0:255]`"))?;
+    let storage = Storage::from_word(storage).ok_or_else(|| format!("`{storage}` is no storage"))?;
+    let range = range.strip_suffix(']').and_then(|r| r.split_once(':')).ok_or("a range is `[min:max]`")?;
+    let range = (number(range.0)?, number(range.1)?);
+    let (mut axis, mut group, mut scale, mut zero) = (None, None, None, None);
+    while let Some(key) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{key}` has no value"))?;
+        match key {
+            "axis" => axis = Some(number::<u8>(value)?),
+            "group" => group = Some(number::<u32>(value)?),
+            "scale" => scale = Some(list::<f32>(value)?),
+            "zp" => zero = Some(list::<i32>(value)?),
+            _ => return Err(format!("unknown word `{key}`")),
+        }
+    }
+    let scale = scale.ok_or("no `scale`")?;
+    let zero = zero.ok_or("no `zp`")?;
+    let zeros = match zero.as_slice() {
+        [z] if !zero.1 => Zeros::All(*z),
+        _ => Zeros::Each(zero.0.into()),
+    };
+    let params = match (axis, group) {
+        (None, None) => match (scale.as_slice(), &zeros) {
+            ([s], Zeros::All(z)) => QParams::Tensor { scale: *s, zero: *z },
+            _ => return Err("a list of scales needs `axis`".into()),
+        },
+        (Some(axis), None) => QParams::Axis { axis, scale: scale.0.into(), zero: zeros },
+        (Some(axis), Some(size)) => QParams::Group { axis, size, scale: scale.0.into(), zero: zeros },
+        (None, Some(_)) => return Err("`group` needs `axis`".into()),
+    };
+    Ok(Quant { storage, range, params })
+}
+
+/// Numbers, and whether they were written as a list.
+struct List<T>(Vec<T>, bool);
+impl<T> List<T> {
+    fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+fn number<T: std::str::FromStr>(s: &str) -> Result<T, String> {
+    s.parse().map_err(|_| format!("`{s}` is no number"))
+}
+
+fn list<T: std::str::FromStr>(s: &str) -> Result<List<T>, String> {
+    match s.strip_prefix('[').and_then(|s| s.strip_suffix(']')) {
+        Some("") => Ok(List(Vec::new(), true)),
+        Some(inner) => Ok(List(inner.split(',').map(number).collect::<Result<_, _>>()?, true)),
+        None => Ok(List(vec![number(s)?], false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    const TEXT: &str = "\
+$act1 = min 0.0 max 2.2618766 n 32 -> u8[0:127] scale 0.016618658 zp 0
+$act2 = min -1e-7 max 3e38 n 4 nonfinite 3 -> u8[0:255] scale 0.5 zp 3
+$w0 = min -0.5 max 0.25 n 1 -> i8[-128:127] axis 0 scale [0.0014,0.0015] zp 0
+$w1 = min inf max -inf n 0 -> i8[-128:127] axis 1 scale [0.25] zp [4]
+";
+
+    #[test]
+    fn printing_and_parsing_are_inverse() {
+        let c = Calibration::parse(TEXT).unwrap();
+        assert_eq!(c.to_string(), TEXT);
+        assert_eq!(Calibration::parse(&format!("# by hand\n\n{c}")).unwrap(), c);
+        assert_eq!(c.quant("act1").unwrap().per_tensor(), Some((0.016618658, 0)));
+        assert_eq!(c.warnings().len(), 1);
+    }
+
+    #[test]
+    fn lines_that_do_not_fit_are_all_reported() {
+        let bad = "$a = min 0 -> u8[0:255] scale 0 zp 0\nb = \n$c = -> u8[0:255] scale 1 zp 300\n$d = -> u8[0:9] scale [1,2] zp 0";
+        let Err(Error::Text(d)) = Calibration::parse(bad) else { panic!("refused") };
+        let texts: Vec<&str> = d.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "scale 0 is not positive and finite",
+                "an observer's name starts with `$`",
+                "zero point 300 lies outside the range [0:255]",
+                "a list of scales needs `axis`",
+            ]
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Observers: accumulators that see tensors and give a quantization.
+//!
+//! One file for each kind and one line in the list below. An observer is a plain value: it can be merged with
+//! another that saw later data, and asked for parameters at any time.
+//!
+//! Only finite numbers count. NaN and infinities are counted ([`Stats::nonfinite`]) and otherwise ignored;
+//! asking for parameters when nothing finite was seen is an error.
+//!
+//! **Order.** `minmax` does not depend on the order of batches. `moving_average` and `histogram` do, as in
+//! PyTorch, so calibration feeds batches in order whatever the number of threads. [`Observer::merge`] joins
+//! accumulators of consecutive shards; its result depends only on how batches were cut into shards.
+
+pub mod fixed;
+pub mod histogram;
+pub mod minmax;
+pub mod moving_average;
+
+use quantir_ir::ObserverSpec;
+use quantir_ir::Quant;
+use quantir_ir::diag::did_you_mean;
+
+use crate::Error;
+
+/// What an observer reports beside parameters.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Stats {
+    /// Smallest finite number seen; `+inf` if none.
+    pub min: f32,
+    /// Largest finite number seen; `−inf` if none. For `moving_average` both are averages.
+    pub max: f32,
+    /// Non-empty tensors seen.
+    pub batches: u64,
+    /// NaN and infinite numbers seen.
+    pub nonfinite: u64,
+}
+
+/// One kind of observer.
+pub trait Accumulate: Sized {
+    /// The word for it in texts.
+    const KIND: &'static str;
+    /// Its arguments, for messages: `(bins, target_bins)`.
+    const ARGS: &'static str;
+    /// An accumulator that has seen nothing; fails on arguments that make no sense.
+    fn new(spec: &ObserverSpec) -> Result<Self, Error>;
+    /// Sees a row-major tensor; an empty one changes nothing.
+    fn see(&mut self, data: &[f32], shape: &[usize]);
+    /// Takes in what `later` saw, as if after what this one saw.
+    fn merge(&mut self, later: Self) -> Result<(), Error>;
+    /// The quantization for the integers of `spec`.
+    fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error>;
+    /// What was seen.
+    fn stats(&self) -> Stats;
+}
+
+/// Declares the closed set of observers from `module::Type` lines.
+macro_rules! observers {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        /// Any observer.
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs)]
+        pub enum Observer { $($name($module::$name)),* }
+
+        impl Observer {
+            /// The words of all kinds with their arguments.
+            pub const KINDS: &'static [(&'static str, &'static str)] =
+                &[$(($module::$name::KIND, $module::$name::ARGS)),*];
+            /// A new observer as declared. Fails on an unknown kind, arguments or range that make no sense.
+            pub fn new(spec: &ObserverSpec) -> Result<Observer, Error> {
+                crate::scheme::check(spec)?;
+                $(if spec.kind == $module::$name::KIND {
+                    return Ok(Observer::$name($module::$name::new(spec)?));
+                })*
+                Err(unknown(&spec.kind))
+            }
+            /// The word for its kind.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Observer::$name(_) => $module::$name::KIND),* }
+            }
+            /// Sees a row-major tensor; an empty one changes nothing.
+            pub fn see(&mut self, data: &[f32], shape: &[usize]) {
+                match self { $(Observer::$name(o) => o.see(data, shape)),* }
+            }
+            /// Takes in what `later` saw, as if after what this one saw. Fails if the kinds or settings differ.
+            pub fn merge(&mut self, later: Observer) -> Result<(), Error> {
+                match (self, later) {
+                    $((Observer::$name(a), Observer::$name(b)) => a.merge(b),)*
+                    (a, b) => Err(Error::Merge(a.kind().into(), b.kind().into())),
+                }
+            }
+            /// The quantization for the integers of `spec`. Fails if nothing finite was seen.
+            pub fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error> {
+                match self { $(Observer::$name(o) => o.params(spec)),* }
+            }
+            /// What was seen.
+            pub fn stats(&self) -> Stats {
+                match self { $(Observer::$name(o) => o.stats()),* }
+            }
+        }
+    };
+}
+
+observers! {
+    minmax::MinMax,
+    moving_average::MovingAverage,
+    histogram::Histogram,
+    fixed::Fixed,
+}
+
+fn unknown(kind: &str) -> Error {
+    let known = Observer::KINDS.iter().map(|k| k.0);
+    Error::Declaration(match did_you_mean(kind, known.clone()) {
+        Some(k) => format!("unknown observer `{kind}`; did you mean `{k}`?"),
+        None => format!("unknown observer `{kind}`; known are: {}", known.collect::<Vec<_>>().join(", ")),
+    })
+}
+
+/// Argument `i` of a declaration, or `default`.
+fn arg(spec: &ObserverSpec, i: usize, default: f32) -> f32 {
+    spec.args.get(i).copied().unwrap_or(default)
+}
+
+fn refuse_args(spec: &ObserverSpec, most: usize, usage: &str) -> Result<(), Error> {
+    if spec.args.len() > most {
+        return Err(Error::Declaration(format!("`{}` takes {usage}", spec.kind)));
+    }
+    Ok(())
+}

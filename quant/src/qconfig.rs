@@ -1,0 +1,251 @@
+//! `QConfig`: which observers an op's activations and weights get.
+
+use std::fmt;
+use std::str::FromStr;
+
+use quantir_ir::{ObserverSpec, Storage};
+
+use crate::{Error, Observer};
+
+/// An observer declaration whose axis is not decided yet: the op that it is used for decides it.
+///
+/// Text form: `histogram u8[0:127] affine`, `moving_average(0.01) u8 affine`, `minmax i8[-127:127] symmetric(axis)`;
+/// a range left out is that of the storage, a scheme left out is `affine`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ObserverTemplate {
+    /// Which kind, see [`Observer::KINDS`].
+    pub kind: String,
+    /// Its arguments.
+    pub args: Vec<f32>,
+    /// Storage of the integers.
+    pub storage: Storage,
+    /// Their range.
+    pub range: (i64, i64),
+    /// Zero point fixed (`symmetric`) or free (`affine`).
+    pub symmetric: bool,
+    /// Parameters for each index of the op's channel axis instead of one pair for the tensor.
+    pub per_channel: bool,
+}
+
+impl ObserverTemplate {
+    /// One kind over the whole range of a storage, affine, one pair for the tensor.
+    pub fn new(kind: &str, storage: Storage) -> ObserverTemplate {
+        let range = storage.int_range().unwrap_or((0, 0));
+        ObserverTemplate {
+            kind: kind.into(),
+            args: Vec::new(),
+            storage,
+            range,
+            symmetric: false,
+            per_channel: false,
+        }
+    }
+    /// With these arguments.
+    pub fn args(mut self, args: &[f32]) -> Self {
+        self.args = args.to_vec();
+        self
+    }
+    /// With this range of integers.
+    pub fn range(mut self, lo: i64, hi: i64) -> Self {
+        self.range = (lo, hi);
+        self
+    }
+    /// With half the range, as PyTorch's `reduce_range`.
+    pub fn reduce_range(self) -> Self {
+        let (lo, hi) = self.range;
+        self.range(lo.div_euclid(2), hi.div_euclid(2))
+    }
+    /// With a fixed zero point.
+    pub fn symmetric(mut self) -> Self {
+        self.symmetric = true;
+        self
+    }
+    /// With parameters for each index of the channel axis.
+    pub fn per_channel(mut self) -> Self {
+        self.per_channel = true;
+        self
+    }
+    /// The declaration for a tensor whose channel axis is `axis`.
+    pub fn spec(&self, axis: u8) -> ObserverSpec {
+        ObserverSpec {
+            kind: self.kind.clone(),
+            args: self.args.clone(),
+            storage: self.storage,
+            range: self.range,
+            symmetric: self.symmetric,
+            axis: self.per_channel.then_some(axis),
+        }
+    }
+    /// Whether an observer can be made of it.
+    pub fn check(&self) -> Result<(), Error> {
+        Observer::new(&self.spec(0)).map(|_| ())
+    }
+}
+
+impl fmt::Display for ObserverTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if !self.args.is_empty() {
+            let args: Vec<String> = self.args.iter().map(|a| a.to_string()).collect();
+            write!(f, "({})", args.join(","))?;
+        }
+        write!(f, " {}[{}:{}]", self.storage, self.range.0, self.range.1)?;
+        f.write_str(if self.symmetric { " symmetric" } else { " affine" })?;
+        f.write_str(if self.per_channel { "(axis)" } else { "" })
+    }
+}
+
+impl FromStr for ObserverTemplate {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |what: &str| {
+            Error::Declaration(format!(
+                "{what} in observer `{text}`; write for example `histogram u8[0:127] affine` or \
+                 `minmax i8[-127:127] symmetric(axis)`"
+            ))
+        };
+        // Arguments may be written with spaces after commas.
+        let compact = text.replace(", ", ",");
+        let mut words = compact.split_whitespace();
+        let head = words.next().ok_or_else(|| bad("nothing"))?;
+        let (kind, args) = match head.split_once('(') {
+            None => (head, Vec::new()),
+            Some((kind, rest)) => {
+                let inner = rest.strip_suffix(')').ok_or_else(|| bad("a missing `)`"))?;
+                let args: Result<Vec<f32>, _> = inner.split(',').map(|a| a.trim().parse::<f32>()).collect();
+                (kind, args.map_err(|_| bad("an argument that is no number"))?)
+            }
+        };
+        let integers = words.next().ok_or_else(|| bad("no storage"))?;
+        let (storage, range) = match integers.split_once('[') {
+            None => (integers, None),
+            Some((s, rest)) => {
+                let parse = || {
+                    let (lo, hi) = rest.strip_suffix(']')?.split_once(':')?;
+                    Some((lo.parse().ok()?, hi.parse().ok()?))
+                };
+                (s, Some(parse().ok_or_else(|| bad("a range that is not `[min:max]`"))?))
+            }
+        };
+        let storage = Storage::from_word(storage).ok_or_else(|| bad("an unknown storage"))?;
+        let mut t = ObserverTemplate::new(kind, storage).args(&args);
+        if let Some((lo, hi)) = range {
+            t = t.range(lo, hi);
+        }
+        (t.symmetric, t.per_channel) = match words.next() {
+            None | Some("affine") => (false, false),
+            Some("symmetric") => (true, false),
+            Some("affine(axis)") => (false, true),
+            Some("symmetric(axis)") => (true, true),
+            Some(_) => {
+                return Err(bad(
+                    "a scheme that is not `affine`, `symmetric`, `affine(axis)` or `symmetric(axis)`",
+                ));
+            }
+        };
+        if words.next().is_some() {
+            return Err(bad("words too many"));
+        }
+        t.check()?;
+        Ok(t)
+    }
+}
+
+/// Observers for an op's activations (inputs and output) and its weight.
+#[derive(Clone, PartialEq, Debug)]
+pub struct QConfig {
+    /// For inputs and outputs.
+    pub activation: ObserverTemplate,
+    /// For weights.
+    pub weight: ObserverTemplate,
+}
+
+impl QConfig {
+    /// PyTorch's default for x86: `histogram` over 0..127 with PyTorch's 256 target bins, weights per channel.
+    pub fn x86() -> QConfig {
+        let activation =
+            ObserverTemplate::new("histogram", Storage::U8).args(&[2048.0, 256.0]).reduce_range();
+        QConfig { activation, weight: Self::weight_per_channel() }
+    }
+
+    /// The default here: `histogram` over 0..255, since accumulation is exact; weights per channel.
+    pub fn native() -> QConfig {
+        QConfig {
+            activation: ObserverTemplate::new("histogram", Storage::U8),
+            weight: Self::weight_per_channel(),
+        }
+    }
+
+    /// Range observers instead of histograms: faster, for a first look.
+    pub fn minmax() -> QConfig {
+        QConfig {
+            activation: ObserverTemplate::new("minmax", Storage::U8),
+            weight: Self::weight_per_channel(),
+        }
+    }
+
+    /// The named qconfig, for recipes: `native`, `x86`, `minmax`.
+    pub fn named(name: &str) -> Option<QConfig> {
+        Some(match name {
+            "native" => QConfig::native(),
+            "x86" => QConfig::x86(),
+            "minmax" => QConfig::minmax(),
+            _ => return None,
+        })
+    }
+
+    /// The names that [`QConfig::named`] knows.
+    pub const NAMES: &'static [&'static str] = &["native", "x86", "minmax"];
+
+    fn weight_per_channel() -> ObserverTemplate {
+        ObserverTemplate::new("minmax", Storage::I8).symmetric().per_channel()
+    }
+
+    /// Whether observers can be made of it: activations have one pair per tensor.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.activation.per_channel {
+            return Err(Error::Declaration(
+                "activations have one scale for the whole tensor; `(axis)` is for weights".into(),
+            ));
+        }
+        self.activation.check()?;
+        self.weight.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_print_and_parse() {
+        for t in [
+            "histogram(2048,256) u8[0:127] affine",
+            "moving_average(0.01) u8[0:255] affine",
+            "minmax i8[-127:127] symmetric(axis)",
+            "fixed(0.00390625,0) u8[0:255] affine",
+        ] {
+            assert_eq!(t.parse::<ObserverTemplate>().unwrap().to_string(), t);
+        }
+        assert_eq!(
+            "minmax i8".parse::<ObserverTemplate>().unwrap().to_string(),
+            "minmax i8[-128:127] affine"
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_advice() {
+        for (t, says) in [
+            ("histgram u8", "did you mean `histogram`"),
+            ("histogram u8[0:300]", "does not lie within"),
+            ("histogram f32", "cannot hold"),
+            ("histogram u8 symetric", "scheme"),
+            ("histogram u8 symmetric(axis)", "use `minmax`"),
+            ("moving_average(7) u8", "between 0 and 1"),
+        ] {
+            let e = t.parse::<ObserverTemplate>().unwrap_err().to_string();
+            assert!(e.contains(says), "{e}");
+        }
+    }
+}
