@@ -2,8 +2,9 @@
 
 use quantir_ir::dim::Binding;
 use quantir_ir::ops::constant::splitmix64;
-use quantir_ir::{Diag, Elem, Graph, Shape, Storage, Tensor, Type};
+use quantir_ir::{Diag, Elem, Graph, Shape, Tensor, Type};
 
+use crate::constant::float_tensor;
 use crate::lang;
 use crate::pass::Effect;
 
@@ -44,11 +45,7 @@ fn seeded(ty: &Type, shape: &[usize], state: &mut u64) -> Result<Tensor, quantir
     if storage.is_float() {
         let data: Vec<f32> =
             (0..n).map(|_| (splitmix64(state) >> 40) as f32 / (1u64 << 24) as f32 * 8.0 - 4.0).collect();
-        return match storage {
-            Storage::F16 => Tensor::new(shape, data.into_iter().map(half::f16::from_f32).collect()),
-            Storage::BF16 => Tensor::new(shape, data.into_iter().map(half::bf16::from_f32).collect()),
-            _ => Tensor::new(shape, data),
-        };
+        return float_tensor(storage, shape, data);
     }
     let (lo, hi) = match &ty.elem {
         Elem::Quant(q) => q.range,

@@ -7,6 +7,7 @@
 
 pub mod canon;
 pub mod check;
+mod constant;
 pub mod driver;
 pub mod fuse;
 mod lang;

@@ -12,13 +12,58 @@ macro_rules! passes {
 
 passes! {
     canon::dropout::Dropout,
+    canon::identity::Identity,
     canon::const_fold::ConstFold,
+    canon::reshape::FoldReshape,
+    canon::cse::Cse,
     canon::dce::Dce,
+    canon::batch_norm::DecomposeBatchNorm,
+    fuse::pad::FusePad,
+    fuse::hard_swish::FuseHardSwish,
+    fuse::linear::FuseLinear,
+    fuse::conv_bn::FuseConvBn,
+    fuse::scale::FuseScale,
+    fuse::bias::FuseBias,
     fuse::act::FuseAct,
 }
 
 /// Named pipelines. The reason for each position stands beside it.
-pub static PIPELINES: &[(&str, &str)] = &[("canon", "dropout,const-fold,dce"), ("fuse", "fuse-act,dce")];
+pub static PIPELINES: &[(&str, &str)] = &[
+    (
+        "canon",
+        concat!(
+            "dropout,",
+            // Before folding, whose chains may pass through identities.
+            "identity,",
+            "const-fold,",
+            "fold-reshape,",
+            // After folding, so that equal results of it are shared.
+            "cse,",
+            "dce",
+        ),
+    ),
+    (
+        "fuse",
+        concat!(
+            // First, so that a convolution carries its padding when others look at it.
+            "fuse-pad,",
+            // Before `fuse-act`, which would take the inner clip, and `fuse-bias`, which would take the inner `+ 3`.
+            "fuse-hard-swish,",
+            "fuse-linear,",
+            // An affine step may come before a batch norm or after it, so these run on both sides of it.
+            "fuse-scale,",
+            "fuse-bias,",
+            "fuse-conv-bn,",
+            "fuse-scale,",
+            "fuse-bias,",
+            // What did not fold cannot be quantized as it is; its `add` may still take an activation.
+            "decompose-batch-norm,",
+            // Last of the fusions: an activation ends a chain.
+            "fuse-act,",
+            "dce",
+        ),
+    ),
+];
 
 /// Passes and pipelines by name.
 #[derive(Clone)]
