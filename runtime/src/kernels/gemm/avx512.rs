@@ -40,13 +40,16 @@ pub(super) unsafe fn run(
         let last = (first + block).min(m);
         for panel in &panels.panels {
             // SAFETY: the caller's promises, for the rows `first..last` of one panel. The heights
-            // keep accumulators, weights and one activation within 32 registers.
+            // keep accumulators, weights and activations within 32 registers.
             unsafe {
-                match panel.vectors {
-                    1 => rows_of::<16, 1>(&call, panel, first, last),
-                    2 => rows_of::<12, 2>(&call, panel, first, last),
-                    3 => rows_of::<8, 3>(&call, panel, first, last),
-                    _ => rows_of::<6, 4>(&call, panel, first, last),
+                match (panel.vectors, panel.half) {
+                    (1, false) => rows_of::<16, 1, false>(&call, panel, first, last),
+                    (1, true) => rows_of::<16, 1, true>(&call, panel, first, last),
+                    (2, false) => rows_of::<12, 2, false>(&call, panel, first, last),
+                    (2, true) => rows_of::<10, 2, true>(&call, panel, first, last),
+                    (3, false) => rows_of::<8, 3, false>(&call, panel, first, last),
+                    (3, true) => rows_of::<8, 3, true>(&call, panel, first, last),
+                    (_, _) => rows_of::<6, 4, false>(&call, panel, first, last),
                 }
             }
         }
@@ -56,9 +59,10 @@ pub(super) unsafe fn run(
 
 /// # Safety
 ///
-/// As [`run`], for rows `first..last` of `panel`, which has `NV` vectors.
+/// As [`run`], for rows `first..last` of `panel`, which has `NV` vectors, the last of which is
+/// `HALF` used.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn rows_of<const MR: usize, const NV: usize>(
+unsafe fn rows_of<const MR: usize, const NV: usize, const HALF: bool>(
     call: &Call<'_>,
     panel: &Panel,
     first: usize,
@@ -68,15 +72,15 @@ unsafe fn rows_of<const MR: usize, const NV: usize>(
     // SAFETY: every tile stays within `first..last`.
     unsafe {
         while row + MR <= last {
-            tile::<MR, NV, true>(call, panel, row, MR);
+            tile::<MR, NV, HALF, true>(call, panel, row, MR);
             row += MR;
         }
         match (last - row, NV) {
             (0, _) => {}
-            (1, _) => tile::<1, NV, true>(call, panel, row, 1),
-            (n @ 2..=4, _) => tile::<4, NV, false>(call, panel, row, n),
-            (n @ 5..=8, 1 | 2) => tile::<8, NV, false>(call, panel, row, n),
-            (n, _) => tile::<MR, NV, false>(call, panel, row, n),
+            (1, _) => tile::<1, NV, HALF, true>(call, panel, row, 1),
+            (n @ 2..=4, _) => tile::<4, NV, HALF, false>(call, panel, row, n),
+            (n @ 5..=8, 1 | 2) => tile::<8, NV, HALF, false>(call, panel, row, n),
+            (n, _) => tile::<MR, NV, HALF, false>(call, panel, row, n),
         }
     }
 }
@@ -88,7 +92,7 @@ unsafe fn rows_of<const MR: usize, const NV: usize>(
 ///
 /// As [`run`], for these rows; `1 <= count <= MR`, and `count == MR` if `FULL`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn tile<const MR: usize, const NV: usize, const FULL: bool>(
+unsafe fn tile<const MR: usize, const NV: usize, const HALF: bool, const FULL: bool>(
     call: &Call<'_>,
     panel: &Panel,
     row: usize,
@@ -127,9 +131,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const FULL: bool>(
                 let w: [__m512i; NV] = std::array::from_fn(|j| _mm512_load_si512(weights.add(64 * j).cast()));
                 unrolled!(i < MR, {
                     let x = _mm512_set1_epi32(bases[i].add(at).cast::<i32>().read_unaligned());
-                    for j in 0..NV {
-                        acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
-                    }
+                    acc[i] = dots::<NV, HALF>(acc[i], x, w);
                 });
                 weights = weights.add(64 * NV);
                 at += 4;
@@ -140,9 +142,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const FULL: bool>(
             let w: [__m512i; NV] = std::array::from_fn(|j| _mm512_load_si512(weights.add(64 * j).cast()));
             unrolled!(i < MR, {
                 let x = _mm512_set1_epi32(load_tail(bases[i], len, call.tail));
-                for j in 0..NV {
-                    acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
-                }
+                acc[i] = dots::<NV, HALF>(acc[i], x, w);
             });
         }
 
@@ -165,7 +165,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const FULL: bool>(
                     2 => {
                         let rows = left.min(2).min(MR - i);
                         let (a, b) = (finish.words(v(0, 0), v(0, 1)), finish.words(v(1, 0), v(1, 1)));
-                        finish.store_pair(finish.bytes(a, b), out, rows);
+                        finish.store_pair::<HALF>(finish.bytes(a, b), out, rows);
                     }
                     3 => {
                         let third = v(0, 2);
@@ -180,6 +180,26 @@ unsafe fn tile<const MR: usize, const NV: usize, const FULL: bool>(
             }
         });
     }
+}
+
+/// Adds the products of four broadcast activations. A `HALF` used last vector takes a 256-bit
+/// instruction, which costs half.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn dots<const NV: usize, const HALF: bool>(
+    mut acc: [__m512i; NV],
+    x: __m512i,
+    w: [__m512i; NV],
+) -> [__m512i; NV] {
+    for j in 0..NV {
+        acc[j] = if HALF && j + 1 == NV {
+            let low = |v| _mm512_castsi512_si256(v);
+            _mm512_zextsi256_si512(_mm256_dpbusd_epi32(low(acc[j]), low(x), low(w[j])))
+        } else {
+            _mm512_dpbusd_epi32(acc[j], x, w[j])
+        };
+    }
+    acc
 }
 
 /// The product of accumulators and multipliers, rounded to nearest even.
@@ -273,16 +293,21 @@ impl Finish {
         }
     }
 
-    /// Stores 32 columns of up to two rows: 8 of either in each 128-bit block.
+    /// Stores 32 columns of up to two rows: 8 of either in each 128-bit block, or, if the second
+    /// vector is `HALF` used, 4 of either vector and row.
     ///
     /// # Safety
     ///
     /// As [`store`](Self::store), for `rows` rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn store_pair(&self, bytes: __m512i, out: *mut u8, rows: usize) {
-        let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-        let bytes = _mm512_permutexvar_epi64(order, bytes);
+    unsafe fn store_pair<const HALF: bool>(&self, bytes: __m512i, out: *mut u8, rows: usize) {
+        let order = if HALF {
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)
+        } else {
+            _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)
+        };
+        let bytes = _mm512_permutexvar_epi32(order, bytes);
         // SAFETY: masked columns and rows behind `rows` are not accessed.
         unsafe {
             if self.columns == 32 && self.stride == 32 && rows == 2 {

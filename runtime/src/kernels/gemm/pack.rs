@@ -30,6 +30,9 @@ pub(crate) struct Panel {
     pub columns: usize,
     /// Vectors per row of the tile.
     pub vectors: usize,
+    /// Whether the last vector has outputs in its lower half only. Two such vectors hold their
+    /// columns in sequence.
+    pub half: bool,
     /// First weight, in bytes.
     pub weights: usize,
     /// First entry of the bias and multiplier tables.
@@ -196,7 +199,8 @@ impl Panels {
         while column < n {
             let columns = (n - column).min(layout.widest * layout.lanes);
             let vectors = columns.div_ceil(layout.lanes);
-            packed.panels.push(Panel { column, columns, vectors, weights: bytes, params });
+            let half = layout.halves && vectors < 4 && columns + layout.lanes / 2 <= vectors * layout.lanes;
+            packed.panels.push(Panel { column, columns, vectors, half, weights: bytes, params });
             bytes += packed.groups * vectors * layout.lanes * 4;
             params += vectors * layout.lanes;
             column += columns;
@@ -207,7 +211,7 @@ impl Panels {
         for panel in &packed.panels {
             for vector in 0..panel.vectors {
                 for lane in 0..layout.lanes {
-                    let local = layout.column(panel.vectors, vector, lane);
+                    let local = layout.column(panel, vector, lane);
                     if local >= panel.columns {
                         continue;
                     }
@@ -247,14 +251,16 @@ struct Layout {
     lanes: usize,
     /// Vectors of the widest panel.
     widest: usize,
+    /// Whether half vectors are cheaper.
+    halves: bool,
 }
 
 impl Layout {
     fn of(isa: Isa) -> Option<Layout> {
         match isa {
             Isa::Scalar => None,
-            Isa::Avx2 => Some(Layout { isa, lanes: 8, widest: 2 }),
-            Isa::Avx512Vnni => Some(Layout { isa, lanes: 16, widest: 4 }),
+            Isa::Avx2 => Some(Layout { isa, lanes: 8, widest: 2, halves: false }),
+            Isa::Avx512Vnni => Some(Layout { isa, lanes: 16, widest: 4, halves: true }),
         }
     }
 
@@ -262,11 +268,12 @@ impl Layout {
     ///
     /// Saturating packs work inside 128-bit blocks. Two vectors that hold columns `8b + 4v + e`
     /// at block `b`, element `e`, or four that hold `16b + 4v + e`, come out in column order.
-    fn column(&self, vectors: usize, vector: usize, lane: usize) -> usize {
+    fn column(&self, panel: &Panel, vector: usize, lane: usize) -> usize {
         let (block, element) = (lane / 4, lane % 4);
-        let interleaved = match vectors {
-            4 => 4,
-            2 | 3 if vector < 2 => 2,
+        let interleaved = match (panel.vectors, panel.half) {
+            (4, _) => 4,
+            (2, false) => 2,
+            (3, _) if vector < 2 => 2,
             _ => return vector * self.lanes + lane,
         };
         block * 4 * interleaved + vector * 4 + element
