@@ -17,12 +17,20 @@ use crate::{NodeId, ValueId};
 
 /// Sees a run as it happens: calibration, accuracy comparison, profiling, checking.
 pub trait Hook {
+    /// Whether [`Hook::value`] needs this value; an executor may skip the work of showing others.
+    fn wants(&mut self, _g: &Graph, _v: ValueId) -> bool {
+        true
+    }
     /// A value was computed, or given as an input.
     fn value(&mut self, _g: &Graph, _v: ValueId, _t: &Tensor) {}
     /// A node is about to be evaluated; its values follow.
     fn node(&mut self, _g: &Graph, _n: NodeId) {}
 }
-impl Hook for () {}
+impl Hook for () {
+    fn wants(&mut self, _g: &Graph, _v: ValueId) -> bool {
+        false
+    }
+}
 
 /// Why a run ended without results.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -67,7 +75,9 @@ pub fn run(g: &Graph, inputs: &[Tensor], hook: &mut impl Hook) -> Result<Vec<Ten
                     .help("convert the elements before the run"),
             ));
         }
-        hook.value(g, v, t);
+        if hook.wants(g, v) {
+            hook.value(g, v, t);
+        }
         live.put(v, t.clone());
     }
     for n in g.nodes() {
@@ -210,7 +220,9 @@ impl<'g> Live<'g> {
             }
         }
         for (&v, t) in node.outs.iter().zip(outs) {
-            hook.value(g, v, &t);
+            if hook.wants(g, v) {
+                hook.value(g, v, &t);
+            }
             self.put(v, t);
         }
         Ok(())

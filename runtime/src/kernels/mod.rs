@@ -27,6 +27,7 @@ pub mod mul;
 pub mod pool;
 pub mod quantize;
 mod round;
+pub mod table;
 
 pub use conv::{ConvGeometry, PackedConv};
 pub use depthwise::PackedDepthwise;
