@@ -207,7 +207,7 @@ impl Dim {
         };
         let mut out = Vec::new();
         for (mut m, k) in self.terms() {
-            if k % dc != 0 {
+            if k.checked_rem(*dc) != Some(0) {
                 return None;
             }
             for a in dm {
