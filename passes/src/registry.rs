@@ -13,6 +13,7 @@ macro_rules! passes {
 passes! {
     canon::dropout::Dropout,
     canon::identity::Identity,
+    canon::shape::FoldShape,
     canon::const_fold::ConstFold,
     canon::reshape::FoldReshape,
     canon::cse::Cse,
@@ -35,6 +36,8 @@ pub static PIPELINES: &[(&str, &str)] = &[
             "dropout,",
             // Before folding, whose chains may pass through identities.
             "identity,",
+            // Before constants: known dimensions become constants there.
+            "fold-shape,",
             "const-fold,",
             "fold-reshape,",
             // After folding, so that equal results of it are shared.

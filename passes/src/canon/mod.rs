@@ -7,3 +7,4 @@ pub mod dce;
 pub mod dropout;
 pub mod identity;
 pub mod reshape;
+pub mod shape;
