@@ -264,7 +264,7 @@ impl QConfigMapping {
         }
         let found = self.order_places(ops);
         for key @ (m, t, i) in self.order.keys() {
-            if !found.values().any(|k| *k == key) && !(m.is_empty() && modules.is_empty()) {
+            if !found.values().any(|k| *k == key) {
                 let known = m.is_empty() || modules.contains(&m.as_str());
                 let message = match known {
                     true => format!("module `{m}` has no `{t}` number {i} (counted from 0)"),

@@ -1,7 +1,7 @@
 //! `histogram(bins, target_bins)`: a histogram of bounded size, clipped where the quantization error is least.
 //!
 //! Follows PyTorch's `HistogramObserver` (its counting, re-binning and search) with three deviations:
-//! counts are `f64`, so they never stop growing at 2²⁴; a first batch of equal numbers keeps its own weight when
+//! counts and errors are `f64`, so counts never stop growing at 2²⁴ and errors of huge or tiny ranges stay finite; a first batch of equal numbers keeps its own weight when
 //! the range widens; and the search assumes as many target bins as the integer range has values, unless a
 //! second argument says otherwise (`histogram(2048,256)` is PyTorch's constant).
 
