@@ -110,9 +110,9 @@ impl ShapeValues {
                 let x = g.ty(node.ins.first().copied()??).shape.concrete()?;
                 reduce(r.kind, &x, &r.axes, item(0)?)?
             }
-            Op::Add(_) => self.zip(g, v, |a, b| sum(a, b))?,
+            Op::Add(_) => self.zip(g, v, sum)?,
             Op::Sub(_) => self.zip(g, v, |a, b| Some(Item::new(a.dim.sub(&b.dim), g)))?,
-            Op::Mul(_) => self.zip(g, v, |a, b| product(a, b))?,
+            Op::Mul(_) => self.zip(g, v, product)?,
             Op::Div(_) => self.zip(g, v, quotient)?,
             Op::Maximum(_) => self.zip(g, v, |a, b| {
                 Some(Item { dim: a.dim.larger(&b.dim), natural: a.natural || b.natural })

@@ -164,7 +164,8 @@ fn ints(shape: &[usize], data: &[i64]) -> Tensor {
 fn elements_arrive_where_they_belong() {
     let seq = |shape: &[usize]| ints(shape, &(0..shape.iter().product::<usize>() as i64).collect::<Vec<_>>());
     let (m, v) = (seq(&[2, 3]), seq(&[5]));
-    let cases: Vec<(Op, Vec<&Tensor>, Vec<&[i64]>)> = vec![
+    type Case<'a> = (Op, Vec<&'a Tensor>, Vec<&'a [i64]>);
+    let cases: Vec<Case> = vec![
         (Transpose { perm: vec![1, 0] }.into(), vec![&m], vec![&[0, 3, 1, 4, 2, 5]]),
         (Concat { axis: 1 }.into(), vec![&m, &m], vec![&[0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]]),
         (Concat { axis: 0 }.into(), vec![&m, &m], vec![&[0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]]),
@@ -237,5 +238,93 @@ fn clamps_of_integers_are_clamps_of_what_they_stand_for() {
         let direct = eval(op.clone(), &[&x]);
         let around = eval(op, &[&x.dequantize().unwrap()])[0].quantize(&q).unwrap();
         assert_eq!(direct[0].ints().unwrap(), around.ints().unwrap());
+    }
+}
+
+/// Whatever the operands are, an op gives types or a reason; what it accepts it can evaluate.
+#[test]
+fn no_operand_makes_an_op_panic() {
+    let one = |axis| QParams::Axis { axis, scale: vec![1.0, 0.5].into(), zero: Zeros::Each(vec![0].into()) };
+    let quant = |params| Elem::Quant(Arc::new(Quant { storage: Storage::I8, range: (-128, 127), params }));
+    let scalar = Arc::new(Quant::tensor(Storage::U8, 0.5, 3));
+    let axis = Arc::new(Quant { storage: Storage::I8, range: (-128, 127), params: one(0) });
+    let group = QParams::Group { axis: 0, size: 0, scale: vec![1.0].into(), zero: Zeros::All(0) };
+    let elems = [
+        Elem::F32,
+        Elem::I64,
+        Elem::Plain(Storage::BF16),
+        Elem::Plain(Storage::Bool),
+        Elem::Quant(scalar.clone()),
+        Elem::Quant(Arc::new(Quant::product(&scalar, &axis))),
+        quant(one(0)),
+        quant(one(9)),
+        quant(group),
+        quant(QParams::Dynamic),
+    ];
+    let shapes = ["", "0", "2", "2,3", "N,3", "-1,2", "9223372036854775807,9223372036854775807"];
+    let types: Vec<Type> =
+        elems.iter().flat_map(|e| shapes.map(|s| Type::new(e.clone(), Shape(dims(s))))).collect();
+    let mut ops: Vec<Op> = vec![
+        Relu {}.into(),
+        Clip { min: F32(0.0), max: F32(-1.0) }.into(),
+        Exp {}.into(),
+        Neg {}.into(),
+        Not {}.into(),
+        Identity {}.into(),
+        ShapeOf {}.into(),
+        Cast { to: Storage::U4 }.into(),
+        Transpose { perm: vec![1, 0] }.into(),
+        Add { act: Act::Relu }.into(),
+        Div {}.into(),
+        Pow {}.into(),
+        Equal {}.into(),
+        Where {}.into(),
+        Prelu {}.into(),
+        ReshapeTo {}.into(),
+    ];
+    for a in [0, 1, u32::MAX] {
+        ops.push(Concat { axis: a }.into());
+        ops.push(Gather { axis: a }.into());
+        ops.push(ArgMax { axis: a, keep: false }.into());
+        ops.push(Split { axis: a, sizes: dims("1,1") }.into());
+        ops.push(Split { axis: a, sizes: dims("9223372036854775807,9223372036854775807") }.into());
+        ops.push(slice(a, "1", "0", -1));
+        ops.push(slice(a, "9223372036854775807", "-9223372036854775807", i64::MIN + 1));
+        ops.push(slice(a, "N/4", "N/2", 9223372036854775807));
+    }
+    for s in shapes {
+        ops.push(Reshape { shape: dims(s) }.into());
+        ops.push(Expand { shape: dims(s) }.into());
+    }
+    let check = |op: &Op, ins: &[&Type]| {
+        let operands: Vec<Option<&Type>> = ins.iter().map(|t| Some(*t)).collect();
+        if op.check_operands(&operands).is_err() {
+            return;
+        }
+        let declared: Vec<Type> = ins.iter().map(|t| (*t).clone()).collect();
+        let Ok(outs) = op.infer(&Infer { ins: &operands, declared: &declared }) else { return };
+        let small = |t: &&Type| {
+            t.shape.concrete().and_then(|s| quantir_ir::tensor::checked_numel(&s)).is_some_and(|n| n < 1000)
+        };
+        if !outs.iter().all(|t| small(&t)) || !ins.iter().all(small) {
+            return;
+        }
+        let tensors: Result<Vec<Tensor>, _> = ins.iter().map(|t| ConstData::Rand(7).tensor(t)).collect();
+        let Ok(tensors) = tensors else { return };
+        let tensors: Vec<Option<&Tensor>> = tensors.iter().map(Some).collect();
+        if let Ok(found) = op.eval(&Eval { ins: &tensors, outs: &outs }) {
+            assert!(found.iter().map(Tensor::ty).eq(outs), "{op:?} on {ins:?}");
+        }
+    };
+    for op in &ops {
+        for a in &types {
+            check(op, &[a]);
+            for b in &types {
+                check(op, &[a, b]);
+                if op.operands().len() == 3 {
+                    types.iter().for_each(|c| check(op, &[a, b, c]));
+                }
+            }
+        }
     }
 }

@@ -34,11 +34,6 @@ pub(crate) fn float(op: &str, what: &str, ty: &Type) -> Result<(), Reason> {
     plain(op, what, ty, &FLOATS)
 }
 
-/// Refuses anything but plain `f32`.
-pub(crate) fn f32(op: &str, what: &str, ty: &Type) -> Result<(), Reason> {
-    plain(op, what, ty, &[Storage::F32])
-}
-
 /// The axis as an index, which must be less than the rank of `ty`.
 pub(crate) fn axis(op: &str, axis: u32, ty: &Type) -> Result<usize, Reason> {
     let (a, rank) = (axis as usize, ty.rank());

@@ -25,7 +25,7 @@ impl Attr for ObserverName {
 }
 
 attrs! {
-    /// x itself (`f32`), seen by an observer during calibration.
+    /// x itself (floats), seen by an observer during calibration.
     ///
     /// The graph declares the observer: `observer $act0 = minmax u8[0:255] affine`.
     ///
@@ -44,7 +44,7 @@ impl OpDef for Observe {
     const PHASES: (Phase, Phase) = (Phase::Observed, Phase::Observed);
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let ty = x.ty(0)?;
-        check::f32("observe", "the operand", ty)?;
+        check::float("observe", "the operand", ty)?;
         one(ty.clone())
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {

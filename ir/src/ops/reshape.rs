@@ -3,7 +3,7 @@
 use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::ops::{Eval, Infer, OpDef, check, moved, one};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, checked_numel};
 use crate::types::{Elem, Shape, Type};
 use crate::{attrs, operands};
 
@@ -31,8 +31,17 @@ impl OpDef for Reshape {
         one(Type::new(reshaped("reshape", ty, &shape)?, shape))
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        one(x.tensor(0)?.reshape(&x.shape(0)?)?.retype(x.out(0)?.elem.clone())?)
+        one(refill(x.tensor(0)?, &x.shape(0)?, &x.out(0)?.elem)?)
     }
+}
+
+/// The elements of `t` in another shape, which with symbols may turn out to have more or fewer.
+pub(crate) fn refill(t: &Tensor, shape: &[usize], elem: &Elem) -> Result<Tensor, Reason> {
+    if checked_numel(shape) != Some(t.numel()) {
+        let (have, want) = (Shape::of(&t.shape), Shape::of(shape));
+        return Err(Reason::new(format!("{have} has {} elements, which do not fill {want}", t.numel())));
+    }
+    t.reshape(shape)?.retype(elem.clone())
 }
 
 /// The element type of `ty`'s elements in another shape, which must have as many.

@@ -2,7 +2,7 @@
 
 use crate::diag::Reason;
 use crate::graph::Phase;
-use crate::ops::reshape::reshaped;
+use crate::ops::reshape::{refill, reshaped};
 use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
 use crate::types::{Storage, Type};
@@ -58,6 +58,6 @@ impl OpDef for ReshapeTo {
                 "the shape operand holds {wanted:?}, but the result type says {shape:?}"
             )));
         }
-        one(t.reshape(&shape)?.retype(x.out(0)?.elem.clone())?)
+        one(refill(t, &shape, &x.out(0)?.elem)?)
     }
 }
