@@ -9,6 +9,11 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use quantir_runtime::isa::Isa;
+use quantir_runtime::kernels::add::Add;
+use quantir_runtime::kernels::lut::lookup;
+use quantir_runtime::kernels::mul::Mul;
+use quantir_runtime::kernels::pool::{Average, PoolGeometry, max_pool};
+use quantir_runtime::kernels::quantize::{dequantize, quantize, requantize};
 use quantir_runtime::kernels::{ConvGeometry, OutputRange, PackedConv, PackedGemm, Requant};
 
 fn main() {
@@ -33,7 +38,44 @@ fn main() {
                 );
             }
         }
+        for (name, seconds, elements) in elementwise(isa, &filter) {
+            let rate = elements as f64 / seconds * 1e-9;
+            println!("{isa:<11} {name:<34} {:>9.1} us {rate:>7.1} G elements/s", seconds * 1e6);
+        }
     }
+}
+
+/// Name, best seconds and elements of the kernels without weights.
+fn elementwise(isa: Isa, filter: &str) -> Vec<(&'static str, f64, usize)> {
+    const LEN: usize = 56 * 56 * 24;
+    let (mut a, mut b, mut out) = (Buffer::new(LEN), Buffer::new(LEN), Buffer::new(LEN));
+    let (a, b, out) = (a.bytes(), b.bytes(), out.bytes());
+    let mut floats: Vec<f32> = (0..LEN).map(|i| i as f32 * 0.001).collect();
+    let range = OutputRange::u8(10);
+    let table: [u8; 256] = std::array::from_fn(|i| (i * 7) as u8);
+    let mut results = Vec::new();
+    let mut time = |name: &'static str, call: &mut dyn FnMut()| {
+        if name.contains(filter) {
+            results.push((name, best(call), LEN));
+        }
+    };
+    let add = Add { a_zero: 3, a_mult: 0.7, b_zero: 9, b_mult: 0.6, out: range };
+    time("add", &mut || add.run(isa, black_box(a), b, out));
+    let mul = Mul { a_zero: 3, b_zero: 9, mult: 0.01, out: range };
+    time("mul", &mut || mul.run(isa, black_box(a), b, out));
+    time("requantize", &mut || requantize(isa, black_box(a), 4, 0.9, &range, out));
+    time("lookup", &mut || lookup(isa, &table, black_box(a), out));
+    time("quantize", &mut || quantize(isa, black_box(&floats), 3.0, &range, out));
+    time("dequantize", &mut || dequantize(isa, black_box(a), 0.1, 4, &mut floats));
+    let average =
+        Average { x_zero: 3, x_scale: 0.1, y_scale: 0.1, count_padding: false, out: OutputRange::u8(3) };
+    let global = PoolGeometry::global(1536, [1, 7, 7]);
+    time("global average 7x7", &mut || average.run(isa, &global, black_box(a), out, 0..1));
+    let mut max = PoolGeometry::global(24, [1, 56, 56]);
+    (max.kernel, max.stride, max.output) = ([1, 3, 3], [1, 2, 2], [1, 28, 28]);
+    (max.pad_begin, max.pad_end) = ([0, 1, 1], [0, 1, 1]);
+    time("max pool 3x3 s2, 24 channels", &mut || max_pool(isa, &max, black_box(a), out, 0..28));
+    results
 }
 
 enum Kind {

@@ -108,43 +108,53 @@ impl PackedDepthwise {
     ///
     /// Every pointer has all channels of a pixel behind it: a pixel of `x`, or `outside`.
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     fn for_each_output(&self, x: &[u8], row: usize, count: usize, mut each: impl FnMut(usize, &[*const u8])) {
-        const ON_STACK: usize = 128;
-        let g = &self.geometry;
+        const ON_STACK: usize = 64;
         let outside = self.outside.as_ptr();
-        let mut stack = [outside; ON_STACK];
-        let mut heap = Vec::new();
-        let taps: &mut [*const u8] = if count <= ON_STACK {
-            &mut stack[..count]
+        let mut stack = ([Tap { line: outside, pitch: 0, shift: 0 }; ON_STACK], [outside; ON_STACK]);
+        let mut heap;
+        let (taps, pointers): (&mut [Tap], &mut [*const u8]) = if count <= ON_STACK {
+            (&mut stack.0, &mut stack.1[..count])
         } else {
-            heap.resize(count, outside);
-            &mut heap
+            heap = (vec![stack.0[0]; count], vec![outside; count]);
+            (&mut heap.0, &mut heap.1)
         };
+        let g = &self.geometry;
         let [_, height, width] = g.output();
         let outputs = [row / height, row % height];
         let at = |axis: usize, tap: usize| {
             (outputs[axis] * g.stride[axis] + tap * g.dilation[axis]).wrapping_sub(g.pad_begin[axis])
         };
-        for column in 0..width {
-            let left = (column * g.stride[2]).wrapping_sub(g.pad_begin[2]);
-            let mut next = taps.iter_mut();
-            for d in 0..g.kernel[0] {
-                let d = at(0, d);
-                for h in 0..g.kernel[1] {
-                    let h = at(1, h);
-                    let inside = d < g.input[0] && h < g.input[1];
-                    let line = d.wrapping_mul(g.input[1]).wrapping_add(h).wrapping_mul(g.input[2]);
-                    for (w, tap) in next.by_ref().take(g.kernel[2]).enumerate() {
-                        let w = left.wrapping_add(w * g.dilation[2]);
-                        *tap = if inside && w < g.input[2] {
-                            x[(line + w) * g.channels_in..].as_ptr()
-                        } else {
-                            outside
-                        };
-                    }
-                }
+        let [kd, kh, kw] = g.kernel;
+        let taps = &mut taps[..kd * kh * kw];
+        for (tap, place) in taps.iter_mut().enumerate() {
+            let (d, h) = (at(0, tap / (kh * kw)), at(1, tap / kw % kh));
+            if d < g.input[0] && h < g.input[1] {
+                let line = (d * g.input[1] + h) * g.input[2] * g.channels_in;
+                (place.line, place.pitch) = (x[line..].as_ptr(), g.channels_in);
             }
-            each(column, taps);
+            place.shift = (tap % kw * g.dilation[2]).wrapping_sub(g.pad_begin[2]);
+        }
+        for column in 0..width {
+            for (tap, pointer) in taps.iter().zip(pointers.iter_mut()) {
+                let pixel = tap.shift.wrapping_add(column * g.stride[2]);
+                let inside = tap.line.wrapping_add(pixel.wrapping_mul(tap.pitch));
+                *pointer = if pixel < g.input[2] { inside } else { outside };
+            }
+            each(column, pointers);
         }
     }
+}
+
+/// Where a tap of a row of outputs reads.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Tap {
+    /// First pixel of its line, or the pixel that stands for all of a line outside the image.
+    line: *const u8,
+    /// Bytes between pixels, 0 for a line outside.
+    pitch: usize,
+    /// Its column for output column 0, wrapping below zero.
+    shift: usize,
 }

@@ -156,7 +156,7 @@ impl Weights {
                 for lane in 0..width {
                     let quarter = lane / 4;
                     let local = match (isa, block.vectors) {
-                        (Isa::Avx2, _) => vector * width + lane,
+                        (Isa::Avx2, 2) => quarter * 8 + vector * 4 + lane % 4,
                         // The unpacks of 32 channels leave blocks 0, 2, 1, 3 of eight in a row.
                         (_, 2) => (quarter % 2 * 2 + quarter / 2) * 8 + vector * 4 + lane % 4,
                         _ => quarter * 16 + vector * 4 + lane % 4,
@@ -191,10 +191,10 @@ impl Weights {
 /// First channel and length of the blocks.
 ///
 /// Vectors are read whole, so that a last block ends at the last channel and overlaps the one
-/// before it, which computes the same bytes twice. The 256-bit tier has blocks of 16, the 512-bit
-/// tier of 64 and 32. Fewer channels than the least block are one block that is masked.
+/// before it, which computes the same bytes twice. The 256-bit tier has blocks of 32 and 16, the
+/// 512-bit tier of 64 and 32. Fewer channels than the least block are one block that is masked.
 fn split(isa: Isa, channels: usize) -> Vec<(usize, usize)> {
-    let (wide, narrow) = if isa == Isa::Avx2 { (16, 16) } else { (64, 32) };
+    let (wide, narrow) = if isa == Isa::Avx2 { (32, 16) } else { (64, 32) };
     if channels <= narrow {
         return vec![(0, channels)];
     }
