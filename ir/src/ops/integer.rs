@@ -72,7 +72,7 @@ pub(crate) fn store(x: &Eval, data: impl Iterator<Item = i32>) -> Result<Vec<Ten
 pub(crate) fn finish_sums(
     x: &Eval,
     act: &Act,
-    sums: Vec<i32>,
+    mut sums: Vec<i32>,
     channels: usize,
     area: usize,
 ) -> Result<Vec<Tensor>, Reason> {
@@ -88,10 +88,12 @@ pub(crate) fn finish_sums(
         Some(b) => b.data::<i32>()?.into_owned(),
         None => vec![0; channels],
     };
-    let data = sums.iter().enumerate().map(|(i, &acc)| {
-        let c = i / area % channels;
-        let f = acc.wrapping_add(bias[c]) as f32 * factors[c];
-        if out.is_curved() { out.real(f) } else { out.round(f) }
-    });
-    store(x, data)
+    for (i, run) in sums.chunks_exact_mut(area.max(1)).enumerate() {
+        let (bias, m) = (bias[i % channels], factors[i % channels]);
+        for acc in run {
+            let f = acc.wrapping_add(bias) as f32 * m;
+            *acc = if out.is_curved() { out.real(f) } else { out.round(f) };
+        }
+    }
+    store(x, sums.into_iter())
 }
