@@ -292,8 +292,8 @@ impl fmt::Display for AttrValue {
             AttrValue::Float(x) => write!(f, "{x:?}"),
             AttrValue::Bool(b) => write!(f, "{b}"),
             AttrValue::Word(w) => f.write_str(w),
-            AttrValue::Str(s) => write!(f, "{s:?}"),
-            AttrValue::Observer(s) => write!(f, "${s}"),
+            AttrValue::Str(s) => write!(f, "{}", crate::text::quoted(s)),
+            AttrValue::Observer(s) => write!(f, "{}", crate::text::sigil('$', s)),
             AttrValue::List(l) => {
                 f.write_str("[")?;
                 join(f, l)?;
@@ -320,9 +320,9 @@ pub fn take<T: Attr>(list: &mut AttrList, name: &str) -> Result<Option<T>, Reaso
     }
 }
 
-/// Refuses what is left of `list` after all known attributes were taken.
-pub fn refuse_rest(list: &AttrList, known: &[&str]) -> Result<(), Reason> {
-    let Some((name, _)) = list.first() else {
+/// Refuses attributes that are not among the known ones.
+pub fn refuse_unknown(list: &AttrList, known: &[&str]) -> Result<(), Reason> {
+    let Some((name, _)) = list.iter().find(|(n, _)| !known.contains(&n.as_str())) else {
         return Ok(());
     };
     let reason = Reason::new(format!("unknown attribute `{name}`"));
@@ -381,7 +381,9 @@ macro_rules! attrs {
             }
             #[allow(unused_mut, unused_variables)]
             fn from_attrs(mut list: $crate::attr::AttrList) -> Result<Self, $crate::diag::Reason> {
-                let op = $name {
+                // Before a missing one is complained of, which may be an attribute with a typing error.
+                $crate::attr::refuse_unknown(&list, Self::ATTRS)?;
+                Ok($name {
                     $($hfield: $hdefault,)?
                     $($field: {
                         let given = $crate::attr::take::<$ty>(&mut list, stringify!($field))?;
@@ -389,9 +391,7 @@ macro_rules! attrs {
                         given.ok_or_else(|| $crate::diag::Reason::new(
                             concat!("attribute `", stringify!($field), "` is missing")))?
                     }),*
-                };
-                $crate::attr::refuse_rest(&list, Self::ATTRS)?;
-                Ok(op)
+                })
             }
         }
     };

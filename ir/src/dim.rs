@@ -80,6 +80,14 @@ impl Dim {
         }
     }
 
+    /// Number of terms.
+    fn len(&self) -> usize {
+        match self {
+            Dim::Lit(_) => 1,
+            Dim::Expr(p) => p.0.len(),
+        }
+    }
+
     fn from_terms(mut terms: Vec<(Vec<Atom>, i64)>) -> Dim {
         terms.sort();
         let mut out: Vec<(Vec<Atom>, i64)> = Vec::with_capacity(terms.len());
@@ -476,6 +484,11 @@ impl std::str::FromStr for Dim {
     }
 }
 
+/// Refuses expressions of very many terms: a short product of sums would fill the memory.
+fn small(terms: usize) -> Result<(), String> {
+    if terms <= 256 { Ok(()) } else { Err("dimension expression has too many terms (limit 256)".into()) }
+}
+
 /// Recursive descent over the grammar that `Display` prints.
 struct DimParser<'a> {
     rest: &'a str,
@@ -507,13 +520,16 @@ impl DimParser<'_> {
                 self.depth -= 1;
                 return Ok(d);
             }
+            small(d.len())?;
         }
     }
     fn product(&mut self) -> Result<Dim, String> {
         let mut d = self.factor()?;
         loop {
             if self.eat('*') {
-                d = d.mul(&self.factor()?);
+                let f = self.factor()?;
+                small(d.len() * f.len())?;
+                d = d.mul(&f);
             } else if self.eat('/') {
                 match self.factor()?.as_lit() {
                     Some(c) if c >= 1 => d = d.div_floor(c),
@@ -539,7 +555,7 @@ impl DimParser<'_> {
             return Err("expected a number or a symbol in a dimension".into());
         }
         if word.starts_with(|c: char| c.is_ascii_digit()) {
-            return word.parse().map(Dim::Lit).map_err(|_| format!("`{word}` is no dimension"));
+            return word.parse().map(Dim::Lit).map_err(|_| format!("`{word}` is no number"));
         }
         if !self.eat('(') {
             return Ok(Dim::sym(word));

@@ -115,6 +115,10 @@ impl<K: Entity, T: Eq + std::hash::Hash> Unique<K, T> {
     pub fn intern(&mut self, item: T) -> K {
         K::new(self.items.insert_full(item).0)
     }
+    /// The item of `k`, if `k` belongs to this interner.
+    pub fn get(&self, k: K) -> Option<&T> {
+        self.items.get_index(k.index())
+    }
     /// The id of `item` if it is known.
     pub fn find(&self, item: &T) -> Option<K> {
         self.items.get_index_of(item).map(K::new)

@@ -408,13 +408,26 @@ impl Graph {
         loc: Loc,
         at: Option<NodeId>,
     ) -> (NodeId, SmallVec<[ValueId; 1]>) {
+        let types: SmallVec<[TypeId; 1]> = types.into_iter().map(|t| self.types.intern(t)).collect();
+        self.insert_typed(op, ins, &types, names, loc, at)
+    }
+
+    /// As [`Graph::insert`] with interned types: the parser looks each written type up only once.
+    pub(crate) fn insert_typed(
+        &mut self,
+        op: Op,
+        ins: Operands,
+        types: &[TypeId],
+        names: impl IntoIterator<Item = Name>,
+        loc: Loc,
+        at: Option<NodeId>,
+    ) -> (NodeId, SmallVec<[ValueId; 1]>) {
         let id = NodeId::new(self.nodes.len());
         let outs: SmallVec<[ValueId; 1]> = types
-            .into_iter()
+            .iter()
             .zip(names)
             .enumerate()
-            .map(|(i, (ty, name))| {
-                let ty = self.types.intern(ty);
+            .map(|(i, (&ty, name))| {
                 let def = Def::Node(id, i as u32);
                 self.values.push(Some(Value { name, ty, def, uses: SmallVec::new() }))
             })
@@ -440,7 +453,7 @@ pub(crate) fn result_name(name: &str, i: usize) -> Name {
     if i == 0 { name.into() } else { format!("{name}.{i}").into() }
 }
 
-/// The printed text.
+/// The name and the size; `Display` prints the text.
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "graph @{} ({} nodes)", self.name, self.node_count())

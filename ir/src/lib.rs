@@ -16,6 +16,7 @@ pub mod ops;
 pub mod quant;
 pub mod shape_value;
 pub mod tensor;
+pub mod text;
 pub mod types;
 pub mod view;
 

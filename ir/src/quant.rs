@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::text::number;
 use crate::types::Storage;
 
 /// How integers of a storage stand for real numbers.
@@ -328,9 +329,9 @@ impl Hash for QParams {
 }
 
 /// Joins with commas and no spaces.
-fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = T>) -> fmt::Result {
     f.write_str("[")?;
-    for (i, x) in items.iter().enumerate() {
+    for (i, x) in items.enumerate() {
         if i > 0 {
             f.write_str(",")?;
         }
@@ -344,15 +345,15 @@ impl fmt::Display for Quant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}:{}] ", self.storage, self.range.0, self.range.1)?;
         match &self.params {
-            QParams::Tensor { scale, zero } => write!(f, "scale {scale} zp {zero}"),
+            QParams::Tensor { scale, zero } => write!(f, "scale {} zp {zero}", number(*scale)),
             QParams::Axis { axis, scale, zero } => {
                 write!(f, "axis {axis} scale ")?;
-                list(f, scale)?;
+                list(f, scale.iter().map(|x| number(*x)))?;
                 write!(f, " zp {zero}")
             }
             QParams::Group { axis, size, scale, zero } => {
                 write!(f, "axis {axis} group {size} scale ")?;
-                list(f, scale)?;
+                list(f, scale.iter().map(|x| number(*x)))?;
                 write!(f, " zp {zero}")
             }
             QParams::Product(x, w) => write!(f, "product({x}, {w})"),
@@ -365,7 +366,7 @@ impl fmt::Display for Zeros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Zeros::All(z) => write!(f, "{z}"),
-            Zeros::Each(z) => list(f, z),
+            Zeros::Each(z) => list(f, z.iter()),
         }
     }
 }

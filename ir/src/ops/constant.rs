@@ -114,6 +114,11 @@ impl ConstData {
         }
     }
 
+    /// Whether the contents are a `blob("hash")` that was not looked up.
+    pub fn is_blob(&self) -> bool {
+        matches!(self, ConstData::Pending(AttrValue::Call(..)))
+    }
+
     /// Resolves pending contents: a list by the declared type, a blob by its hash.
     pub fn resolve(&mut self, ty: &Type, blob: &dyn Fn(&str) -> Option<Tensor>) -> Result<(), Reason> {
         let ConstData::Pending(v) = self else {
@@ -166,7 +171,7 @@ impl Attr for ConstData {
     fn to_value(&self) -> AttrValue {
         match self {
             ConstData::Rand(s) => AttrValue::Call("rand".into(), vec![AttrValue::Int(*s as i64)]),
-            ConstData::Splat(x) => AttrValue::Call("splat".into(), vec![x.to_value()]),
+            ConstData::Splat(x) => AttrValue::Call("splat".into(), vec![whole(x.0)]),
             ConstData::Seq => AttrValue::Word("seq".into()),
             ConstData::Pending(v) => v.clone(),
             ConstData::Tensor(t) => inline(&t.0)
@@ -177,7 +182,8 @@ impl Attr for ConstData {
         match v {
             AttrValue::Word(w) if w == "seq" => Ok(ConstData::Seq),
             AttrValue::Call(f, args) if f == "rand" && args.len() == 1 => {
-                Ok(ConstData::Rand(u64::from_value(&args[0])?))
+                // Large seeds are written as negative numbers.
+                Ok(ConstData::Rand(i64::from_value(&args[0])? as u64))
             }
             AttrValue::Call(f, args) if f == "splat" && args.len() == 1 => {
                 Ok(ConstData::Splat(F32::from_value(&args[0])?))
@@ -187,6 +193,12 @@ impl Attr for ConstData {
             _ => Err("expected `rand(seed)`, `splat(value)`, `seq`, `blob(\"hash\")` or a list".into()),
         }
     }
+}
+
+/// A number that may stand for integers too, so a whole one is written without a point.
+fn whole(x: f32) -> AttrValue {
+    let exact = x.fract() == 0.0 && x.abs() < 16_777_216.0 && !(x == 0.0 && x.is_sign_negative());
+    if exact { AttrValue::Int(x as i64) } else { AttrValue::Float(x) }
 }
 
 /// The elements as a list, if they are few and a list says them without loss.
