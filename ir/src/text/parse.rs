@@ -345,7 +345,7 @@ impl<'t, 'o> Parser<'t, 'o> {
             }
             self.recover(r);
         }
-        if !seen && !self.gave_up() {
+        if !seen && self.diags.is_empty() {
             let d = self.expected("`graph @name(…) {`");
             self.report(d);
         }
