@@ -27,9 +27,10 @@ impl Attr for ObserverName {
 attrs! {
     /// x itself (floats), seen by an observer during calibration.
     ///
-    /// The graph declares the observer: `observer $act0 = minmax u8[0:255] affine`.
+    /// The graph declares the observer by its name.
     ///
     /// ```qir
+    /// observer $act0 = minmax u8[0:255] affine
     /// input %x: f32[2,5]
     /// %y = observe %x {by=$act0} : f32[2,5]
     /// ```
