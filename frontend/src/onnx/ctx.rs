@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use quantir_ir::graph::Operands;
 use quantir_ir::ops::{Const, ConstData, Eval, Infer, Op};
+use quantir_ir::shape_value::ShapeValues;
 use quantir_ir::{Diag, Dim, Elem, Graph, Loc, Phase, Storage, Tensor, Type, ValueId};
 
-use super::dims::Dims;
 use super::external::Folder;
 use super::node::{Fail, Node};
 use super::proto::TensorProto;
@@ -25,8 +25,6 @@ struct Entry<'m> {
     proto: Option<&'m TensorProto>,
     /// The content of a constant.
     tensor: Option<Tensor>,
-    /// The content of an integer tensor as expressions over the graph's symbols.
-    dims: Option<Dims>,
 }
 
 /// The import under way.
@@ -38,6 +36,7 @@ pub struct Import<'m> {
     entries: HashMap<&'m str, Entry<'m>>,
     poisoned: HashSet<&'m str>,
     used: HashSet<&'m str>,
+    contents: ShapeValues,
     transposed: HashMap<ValueId, ValueId>,
     symbols: Symbols,
     budget: Budget,
@@ -59,6 +58,7 @@ impl<'m> Import<'m> {
             entries: HashMap::new(),
             poisoned: HashSet::new(),
             used: HashSet::new(),
+            contents: ShapeValues::new(),
             transposed: HashMap::new(),
             symbols: Symbols::default(),
             budget: Budget::new(limits),
@@ -146,7 +146,7 @@ impl<'m> Import<'m> {
             return Ok(v);
         }
         let Some(tensor) = self.named_tensor(name)? else {
-            return Err(Fail::unsupported("its operand is a computed shape, which this op cannot take"));
+            return Err(Fail::unsupported(format!("it uses {}, which has no value", printable(name))));
         };
         let v = self.graph.push_const(tensor, name, loc(path));
         if let Some(entry) = self.entries.get_mut(name) {
@@ -200,18 +200,21 @@ impl<'m> Import<'m> {
         Tensor::new(&data.shape, tensor.floats().map_err(bad)?.into_owned()).map_err(bad)
     }
 
-    /// The integers of operand `i` as expressions, if they are known: from a constant or by shape arithmetic.
-    pub fn dims(&mut self, node: &Node<'m>, i: usize) -> Result<Option<Dims>, Fail> {
+    /// The integers of operand `i`, a vector or a single number, as expressions over the graph's symbols; `None` if they
+    /// depend on data or the operand is absent.
+    pub fn dims(&mut self, node: &Node<'m>, i: usize) -> Result<Option<Vec<Dim>>, Fail> {
         let Some(name) = node.input(i) else { return Ok(None) };
-        if let Some(dims) = &self.entry(name)?.dims {
-            return Ok(Some(dims.clone()));
+        if let Some(v) = self.entry(name)?.value
+            && !self.graph.is_const(v)
+        {
+            return Ok(self.contents.content(&self.graph, v).filter(|_| self.rank(v) <= 1));
         }
         let Some(t) = self.named_tensor(name)? else { return Ok(None) };
         if t.rank() > 1 || t.numel() > MOST_DIMS || t.storage().is_float() || t.quant().is_some() {
             return Ok(None);
         }
         let items = t.ints().map_err(|r| Fail::invalid(r.message))?;
-        Ok(Some(Dims { items: items.into_iter().map(Dim::lit).collect(), scalar: t.rank() == 0 }))
+        Ok(Some(items.into_iter().map(Dim::lit).collect()))
     }
 
     /// The integers of operand `i`, which `what` names; they must be known numbers. `None` if the operand is absent.
@@ -219,7 +222,7 @@ impl<'m> Import<'m> {
         if node.input(i).is_none() {
             return Ok(None);
         }
-        let known = self.dims(node, i)?.and_then(|d| d.literals());
+        let known = self.dims(node, i)?.and_then(|d| d.iter().map(Dim::as_lit).collect::<Option<Vec<i64>>>());
         known.map(Some).ok_or_else(|| Fail::unsupported(format!("operand `{what}` is not a constant")))
     }
 
@@ -299,6 +302,11 @@ impl<'m> Import<'m> {
         }
     }
 
+    /// Says that the result called `name` is `v`.
+    pub fn bind_as(&mut self, name: &'m str, v: ValueId) {
+        self.entries.insert(name, Entry { value: Some(v), ..Entry::default() });
+    }
+
     /// Says that the node's first result is its operand `i`.
     pub fn forward(&mut self, node: &Node<'m>, i: usize) -> Result<(), Fail> {
         let Some(from) = node.input(i) else {
@@ -321,23 +329,6 @@ impl<'m> Import<'m> {
         if let Some(name) = node.output(0) {
             self.entries.insert(name, Entry { tensor: Some(tensor), ..Entry::default() });
         }
-    }
-
-    /// Says what integers the node's first result holds. Known numbers make it a constant of `storage`.
-    pub fn bind_dims(&mut self, node: &Node<'m>, dims: Dims, storage: Storage) -> Result<(), Fail> {
-        if let Some(ints) = dims.literals() {
-            let shape = if dims.scalar { vec![] } else { vec![ints.len()] };
-            let tensor = Tensor::from_ints(Elem::Plain(storage), &shape, &ints);
-            self.bind_tensor(node, tensor.map_err(|r| Fail::invalid(r.message))?);
-        } else if let Some(name) = node.output(0) {
-            self.entries.entry(name).or_default().dims = Some(dims);
-        }
-        Ok(())
-    }
-
-    /// Whether the first result is a constant already.
-    pub fn is_bound_constant(&self, node: &Node<'m>) -> bool {
-        node.output(0).and_then(|name| self.entries.get(name)).is_some_and(|e| e.tensor.is_some())
     }
 
     /// Adds `op` with several results, which get the names that the node gives them.
@@ -424,7 +415,26 @@ impl<'m> Import<'m> {
         if let Some(tensor) = self.fold(&op, &ins)? {
             return Ok(self.graph.push_const(tensor, name, loc(node.path.as_ref())));
         }
-        self.graph.push(op, ins, name, loc(node.path.as_ref())).map_err(fail)
+        let v = self.graph.push(op, ins, name, loc(node.path.as_ref())).map_err(fail)?;
+        // Shape arithmetic whose result is the same for all sizes; the nodes behind it are dead then.
+        match self.contents.content(&self.graph, v).and_then(|d| d.iter().map(Dim::as_lit).collect()) {
+            Some(numbers) => self.replace_by_numbers(node, v, name, numbers),
+            None => Ok(v),
+        }
+    }
+
+    fn replace_by_numbers(
+        &mut self,
+        node: &Node<'m>,
+        v: ValueId,
+        name: &str,
+        numbers: Vec<i64>,
+    ) -> Result<ValueId, Fail> {
+        let ty = self.graph.ty(v);
+        let Some(shape) = ty.shape.concrete() else { return Ok(v) };
+        let tensor =
+            Tensor::from_ints(ty.elem.clone(), &shape, &numbers).map_err(|r| Fail::invalid(r.message))?;
+        Ok(self.graph.push_const(tensor, name, loc(node.path.as_ref())))
     }
 
     /// The result of `op` if all its operands are constants.

@@ -2,7 +2,6 @@
 
 mod contained;
 pub mod ctx;
-pub mod dims;
 pub mod external;
 pub mod import;
 pub mod node;

@@ -9,7 +9,7 @@ use quantir_ir::ops::{
 use super::super::ctx::Import;
 use super::super::node::{Fail, Node};
 use super::Table;
-use crate::onnx::ops::elementwise::legacy_broadcast;
+use super::elementwise::{arithmetic_storage, legacy_broadcast};
 
 pub(super) const OPS: Table = &[
     ("Relu", |cx, n| cx.unary(n, Relu {})),
@@ -85,7 +85,11 @@ fn clip<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
 /// Bounds that are computed, or of a type whose numbers a float attribute cannot hold.
 fn clip_by_values<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let x = cx.value(node, 0)?;
-    match (cx.opt_value(node, 1)?, cx.opt_value(node, 2)?) {
+    let bounds = (cx.opt_value(node, 1)?, cx.opt_value(node, 2)?);
+    if bounds != (None, None) {
+        arithmetic_storage(cx, node, x, &Maximum {}.into())?;
+    }
+    match bounds {
         (None, None) => cx.forward(node, 0),
         (Some(low), None) => cx.finish(node, Maximum {}, [x, low]),
         (None, Some(high)) => cx.finish(node, Minimum {}, [x, high]),

@@ -1,13 +1,12 @@
 //! Constants, and the numbers that shapes provide.
 
-use quantir_ir::ops::{Const, ConstData, Expand, ShapeOf, Slice};
+use quantir_ir::ops::reduce::Reduction;
+use quantir_ir::ops::{Const, ConstData, Expand, Reduce, ShapeOf, Slice};
 use quantir_ir::{Dim, Elem, Shape, Storage, Tensor, Type};
 
 use super::super::ctx::Import;
-use super::super::dims::Dims;
 use super::super::node::{Fail, Node};
-use super::elementwise::finish_known;
-use super::{Table, reshape};
+use super::Table;
 
 pub(super) const OPS: Table = &[
     ("Constant", constant),
@@ -50,29 +49,20 @@ fn constant_of_shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fai
     let Some(dims) = cx.dims(node, 0)? else {
         return Err(Fail::unsupported("its shape is computed from data"));
     };
-    if let Some(n) = dims.items.iter().filter_map(Dim::as_lit).find(|n| *n < 0) {
+    if let Some(n) = dims.iter().filter_map(Dim::as_lit).find(|n| *n < 0) {
         return Err(Fail::invalid(format!("dimension {n} is negative")));
     }
     let storage = value.storage();
-    if !storage.is_float() && dims.items.len() <= 1 {
-        // One number repeated may be part of shape arithmetic.
-        let count = dims.items.first().map_or(Some(1), Dim::as_lit).filter(|n| *n <= 64);
-        let ints = value.ints().map_err(|r| Fail::invalid(r.message))?;
-        if let (Some(count), Some(&n)) = (count, ints.first()) {
-            let items = vec![Dim::lit(n); count as usize];
-            return cx.bind_dims(node, Dims { items, scalar: dims.items.is_empty() }, storage);
-        }
-    }
     let first = value.floats().map_err(|r| Fail::invalid(r.message))?.first().copied().unwrap_or(0.0);
-    if let Some(literal) = dims.literals() {
+    if let Some(literal) = dims.iter().map(Dim::as_lit).collect::<Option<Vec<i64>>>() {
         let shape: Vec<usize> = literal.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
         let ty = Type::plain(storage, &shape);
         return cx.finish_as(node, Const { data: ConstData::Splat(first.into()) }, &[], ty);
     }
-    let ones = Type::new(Elem::Plain(storage), Shape(vec![Dim::lit(1); dims.items.len()]));
+    let ones = Type::new(Elem::Plain(storage), Shape(vec![Dim::lit(1); dims.len()]));
     let one = ConstData::Splat(first.into()).tensor(&ones).map_err(|r| Fail::invalid(r.message))?;
     let one = cx.constant(node, one, "value");
-    cx.finish(node, Expand { shape: dims.items }, [one])
+    cx.finish(node, Expand { shape: dims }, [one])
 }
 
 fn shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -81,33 +71,18 @@ fn shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let rank = all.len() as i64;
     let clamp = |n: i64| (if n < 0 { n.saturating_add(rank) } else { n }).clamp(0, rank) as usize;
     let (start, end) = (clamp(node.int_or("start", 0)?), clamp(node.int_or("end", rank)?));
-    let part = all.get(start..end.max(start)).unwrap_or_default().to_vec();
-    let whole = part.len() == all.len();
-    finish_known(cx, node, Some(Dims::vector(part)), Storage::I64, |cx| match whole {
-        true => cx.finish(node, ShapeOf {}, [x]),
-        false => {
-            let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
-            let slice = Slice { axis: 0, start: Dim::lit(start as i64), end: Dim::lit(end as i64), step: 1 };
-            cx.finish(node, slice, [shape])
-        }
-    })
+    if (start, end) == (0, all.len()) {
+        return cx.finish(node, ShapeOf {}, [x]);
+    }
+    let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
+    let (start, end) = (Dim::lit(start as i64), Dim::lit(end.max(start) as i64));
+    cx.finish(node, Slice { axis: 0, start, end, step: 1 }, [shape])
 }
 
 fn size<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let x = cx.value(node, 0)?;
-    let count = cx.ty(x).shape.numel();
-    finish_known(cx, node, Some(Dims::scalar(count)), Storage::I64, |cx| {
-        let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
-        let product = quantir_ir::ops::Reduce {
-            kind: quantir_ir::ops::reduce::Reduction::Prod,
-            axes: vec![0],
-            keep: false,
-        };
-        let product = cx.helper(node, product, [shape], "product")?;
-        let v = reshape(cx, node, product, vec![], "scalar")?;
-        cx.bind(node, v);
-        Ok(())
-    })
+    let shape = cx.helper(node, ShapeOf {}, [x], "shape")?;
+    cx.finish(node, Reduce { kind: Reduction::Prod, axes: vec![0], keep: false }, [shape])
 }
 
 fn range<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -130,12 +105,10 @@ fn range<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     }
     let all = [cx.dims(node, 0)?, cx.dims(node, 1)?, cx.dims(node, 2)?];
     if let [Some(start), Some(limit), Some(step)] = &all
-        && let (Some([start]), [limit], Some([1])) =
-            (start.literals().as_deref(), limit.items.as_slice(), step.literals().as_deref())
-        && limit.as_lit().is_none()
-        && *start >= 0
+        && let ([start], [limit], [step]) = (start.as_slice(), limit.as_slice(), step.as_slice())
+        && let (Some(start), None, true) = (start.as_lit().filter(|n| *n >= 0), limit.as_lit(), step.is(1))
     {
-        return symbolic_range(cx, node, *start, limit.clone());
+        return symbolic_range(cx, node, start, limit.clone());
     }
     let (start, limit, step) =
         (cx.ints(node, 0, "start")?, cx.ints(node, 1, "limit")?, cx.ints(node, 2, "delta")?);

@@ -7,21 +7,20 @@ use quantir_ir::ops::{
 use quantir_ir::{Dim, Op, Storage, ValueId};
 
 use super::super::ctx::{Import, computed_as};
-use super::super::dims::{self, Arithmetic, Dims};
 use super::super::node::{Fail, Node};
 use super::super::tensor::storage_of;
 use super::{Table, only_results, reshape};
 
 pub(super) const OPS: Table = &[
-    ("Add", |cx, n| binary(cx, n, add(), Some(dims::add))),
-    ("Sub", |cx, n| binary(cx, n, Sub {}.into(), Some(dims::sub))),
-    ("Mul", |cx, n| binary(cx, n, mul(), Some(dims::mul))),
-    ("Div", |cx, n| binary(cx, n, Div {}.into(), Some(dims::div))),
+    ("Add", |cx, n| binary(cx, n, add())),
+    ("Sub", |cx, n| binary(cx, n, Sub {}.into())),
+    ("Mul", |cx, n| binary(cx, n, mul())),
+    ("Div", |cx, n| binary(cx, n, Div {}.into())),
     ("Pow", pow),
     ("Mod", modulo),
-    ("Max", |cx, n| variadic(cx, n, Maximum {}.into(), Some(dims::max))),
-    ("Min", |cx, n| variadic(cx, n, Minimum {}.into(), Some(dims::min))),
-    ("Sum", |cx, n| variadic(cx, n, add(), Some(dims::add))),
+    ("Max", |cx, n| variadic(cx, n, Maximum {}.into())),
+    ("Min", |cx, n| variadic(cx, n, Minimum {}.into())),
+    ("Sum", |cx, n| variadic(cx, n, add())),
     ("Mean", mean),
     ("Neg", |cx, n| cx.unary(n, Neg {})),
     ("Abs", |cx, n| cx.unary(n, Abs {})),
@@ -34,11 +33,11 @@ pub(super) const OPS: Table = &[
     ("Ceil", |cx, n| cx.unary(n, Ceil {})),
     ("Round", |cx, n| cx.unary(n, Round {})),
     ("Not", |cx, n| cx.unary(n, Not {})),
-    ("Equal", |cx, n| binary(cx, n, Equal {}.into(), Some(dims::equal))),
-    ("Less", |cx, n| binary(cx, n, Less {}.into(), None)),
-    ("Greater", |cx, n| binary(cx, n, Greater {}.into(), None)),
-    ("LessOrEqual", |cx, n| binary(cx, n, LessEqual {}.into(), None)),
-    ("GreaterOrEqual", |cx, n| binary(cx, n, GreaterEqual {}.into(), None)),
+    ("Equal", |cx, n| binary(cx, n, Equal {}.into())),
+    ("Less", |cx, n| binary(cx, n, Less {}.into())),
+    ("Greater", |cx, n| binary(cx, n, Greater {}.into())),
+    ("LessOrEqual", |cx, n| binary(cx, n, LessEqual {}.into())),
+    ("GreaterOrEqual", |cx, n| binary(cx, n, GreaterEqual {}.into())),
     // With truth values, `a and b` is `b` where `a` holds, else `a`; likewise for the others.
     ("And", |cx, n| logical(cx, n, |a, b, _| [a, b, a])),
     ("Or", |cx, n| logical(cx, n, |a, b, _| [a, a, b])),
@@ -84,24 +83,14 @@ pub(super) fn legacy_broadcast<'m>(
     reshape(cx, node, b, shape, "axis")
 }
 
-/// What two known integer tensors give.
-fn known<'m>(cx: &mut Import<'m>, node: &Node<'m>, f: Option<Arithmetic>) -> Result<Option<Dims>, Fail> {
-    let (Some(f), Some(a), Some(b)) = (f, cx.dims(node, 0)?, cx.dims(node, 1)?) else { return Ok(None) };
-    Ok(a.zip(&b, f))
-}
-
-fn binary<'m>(cx: &mut Import<'m>, node: &Node<'m>, op: Op, f: Option<Arithmetic>) -> Result<(), Fail> {
-    let known = known(cx, node, f)?;
-    let storage = if matches!(op, Op::Equal(_)) { Storage::Bool } else { Storage::I64 };
-    finish_known(cx, node, known, storage, |cx| {
-        let ab = operands(cx, node)?;
-        arithmetic_storage(cx, node, ab[0], &op)?;
-        cx.finish(node, op, ab)
-    })
+fn binary<'m>(cx: &mut Import<'m>, node: &Node<'m>, op: Op) -> Result<(), Fail> {
+    let ab = operands(cx, node)?;
+    arithmetic_storage(cx, node, ab[0], &op)?;
+    cx.finish(node, op, ab)
 }
 
 /// Refuses element types that arithmetic does not take, so that all of them are listed.
-fn arithmetic_storage(cx: &Import, node: &Node, x: ValueId, op: &Op) -> Result<(), Fail> {
+pub(super) fn arithmetic_storage(cx: &Import, node: &Node, x: ValueId, op: &Op) -> Result<(), Fail> {
     let storage = cx.storage(x);
     let compares =
         matches!(op, Op::Equal(_) | Op::Less(_) | Op::Greater(_) | Op::LessEqual(_) | Op::GreaterEqual(_));
@@ -109,41 +98,6 @@ fn arithmetic_storage(cx: &Import, node: &Node, x: ValueId, op: &Op) -> Result<(
         return Ok(());
     }
     Err(Fail::unsupported(format!("`{}` of `{storage}` elements", node.op())))
-}
-
-/// Adds the op that `emit` makes and remembers the integers it holds; numbers that are all known need no op, and an op
-/// whose operands are shapes without a value of their own stays arithmetic.
-pub(super) fn finish_known<'m>(
-    cx: &mut Import<'m>,
-    node: &Node<'m>,
-    known: Option<Dims>,
-    storage: Storage,
-    emit: impl FnOnce(&mut Import<'m>) -> Result<(), Fail>,
-) -> Result<(), Fail> {
-    let Some(dims) = known else { return emit(cx) };
-    if dims.literals().is_none() {
-        match emit(cx) {
-            Ok(()) | Err(Fail::Unsupported(_)) => {}
-            Err(e) => return Err(e),
-        }
-        cx.bind_dims(node, dims, storage)
-    } else {
-        let storage =
-            if storage == Storage::Bool { storage } else { constant_storage(cx, node)?.unwrap_or(storage) };
-        cx.bind_dims(node, dims, storage)
-    }
-}
-
-/// The storage of the integer operands, if one of them is a constant: it is not always `i64`.
-fn constant_storage<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<Option<Storage>, Fail> {
-    for i in 0..node.inputs() {
-        if let Some(t) = cx.tensor(node, i)?
-            && t.storage() != Storage::Bool
-        {
-            return Ok(Some(t.storage()));
-        }
-    }
-    Ok(None)
 }
 
 fn pow<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -158,25 +112,31 @@ fn pow<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
 
 /// `a − floor(a / b) · b`, the remainder with the sign of `b`.
 fn modulo<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    let fmod = node.flag("fmod", false)?;
-    let known = if fmod { None } else { known(cx, node, Some(dims::modulo))? };
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let ab = operands(cx, node)?;
-        if fmod || !cx.storage(ab[0]).is_float() {
-            return Err(Fail::unsupported("there is no remainder of this kind for computed values"));
-        }
-        let quotient = cx.helper(node, Div {}, ab, "quotient")?;
-        let whole = cx.helper(node, Floor {}, [quotient], "whole")?;
-        let part = cx.helper(node, mul(), [whole, ab[1]], "part")?;
-        cx.finish(node, Sub {}, [ab[0], part])
-    })
+    let ab = operands(cx, node)?;
+    let floats = cx.storage(ab[0]).is_float();
+    if node.flag("fmod", false)? || !(floats || is_natural_remainder(cx, node)?) {
+        return Err(Fail::unsupported("there is no remainder of this kind for computed values"));
+    }
+    let mut quotient = cx.helper(node, Div {}, ab, "quotient")?;
+    if floats {
+        quotient = cx.helper(node, Floor {}, [quotient], "whole")?;
+    }
+    let part = cx.helper(node, mul(), [quotient, ab[1]], "part")?;
+    cx.finish(node, Sub {}, [ab[0], part])
 }
 
-fn variadic<'m>(cx: &mut Import<'m>, node: &Node<'m>, op: Op, f: Option<Arithmetic>) -> Result<(), Fail> {
+/// Whether both operands are shape arithmetic without negative numbers, where division rounds down.
+fn is_natural_remainder<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<bool, Fail> {
+    let (Some(a), Some(b)) = (cx.dims(node, 0)?, cx.dims(node, 1)?) else { return Ok(false) };
+    let at_least = |d: &Dim, n: i64| d.bounds(&cx.graph.dims).0.is_some_and(|low| low >= n);
+    Ok(a.iter().all(|d| at_least(d, 0)) && b.iter().all(|d| at_least(d, 1)))
+}
+
+fn variadic<'m>(cx: &mut Import<'m>, node: &Node<'m>, op: Op) -> Result<(), Fail> {
     match node.inputs() {
         0 => Err(Fail::invalid("it has no operands")),
         1 => cx.forward(node, 0),
-        2 => binary(cx, node, op, f),
+        2 => binary(cx, node, op),
         count => {
             let mut sum = cx.value(node, 0)?;
             for i in 1..count - 1 {
@@ -192,7 +152,7 @@ fn variadic<'m>(cx: &mut Import<'m>, node: &Node<'m>, op: Op, f: Option<Arithmet
 fn mean<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let count = node.inputs();
     if count < 2 {
-        return variadic(cx, node, add(), None);
+        return variadic(cx, node, add());
     }
     let mut sum = cx.value(node, 0)?;
     for i in 1..count {
@@ -214,27 +174,8 @@ fn logical<'m>(
 }
 
 fn choose<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    let known = match (cx.dims(node, 0)?, cx.dims(node, 1)?, cx.dims(node, 2)?) {
-        (Some(c), Some(a), Some(b)) => where_known(&c, &a, &b),
-        _ => None,
-    };
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let abc = [cx.value(node, 0)?, cx.value(node, 1)?, cx.value(node, 2)?];
-        cx.finish(node, Where {}, abc)
-    })
-}
-
-fn where_known(c: &Dims, a: &Dims, b: &Dims) -> Option<Dims> {
-    // A broadcast against the condition gives all three one length.
-    let same = |x: &Dims, y: &Dims| x.zip(y, |x, _| Some(x.clone()));
-    let c = same(&same(c, a)?, b)?;
-    let (a, b) = (same(a, &c)?, same(b, &c)?);
-    let pick = |i: usize| match c.items[i].as_lit()? {
-        0 => Some(b.items[i].clone()),
-        _ => Some(a.items[i].clone()),
-    };
-    let items = (0..c.items.len()).map(pick).collect::<Option<_>>()?;
-    Some(Dims { items, scalar: c.scalar && a.scalar && b.scalar })
+    let operands = [cx.value(node, 0)?, cx.value(node, 1)?, cx.value(node, 2)?];
+    cx.finish(node, Where {}, operands)
 }
 
 fn cast<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -254,30 +195,8 @@ fn cast_like<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
 }
 
 fn cast_to<'m>(cx: &mut Import<'m>, node: &Node<'m>, to: Storage) -> Result<(), Fail> {
-    let known = if matches!(to, Storage::I64 | Storage::I32) { cx.dims(node, 0)? } else { None };
-    finish_cast(cx, node, known, to)
-}
-
-fn finish_cast<'m>(
-    cx: &mut Import<'m>,
-    node: &Node<'m>,
-    known: Option<Dims>,
-    to: Storage,
-) -> Result<(), Fail> {
-    if let Some(dims) = known.as_ref().filter(|d| d.literals().is_some()) {
-        return cx.bind_dims(node, dims.clone(), to);
-    }
-    let emitted = match cx.value(node, 0) {
-        Ok(x) if cx.storage(x) == to => cx.forward(node, 0),
-        Ok(x) => cx.finish(node, Cast { to }, [x]),
-        Err(Fail::Unsupported(_)) if known.is_some() => Ok(()),
-        Err(e) => Err(e),
-    };
-    emitted?;
-    match known {
-        Some(dims) => cx.bind_dims(node, dims, to),
-        None => Ok(()),
-    }
+    let x = cx.value(node, 0)?;
+    if cx.storage(x) == to { cx.forward(node, 0) } else { cx.finish(node, Cast { to }, [x]) }
 }
 
 /// Dropout does nothing outside training, which is where models are quantized.

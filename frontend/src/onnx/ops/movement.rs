@@ -1,44 +1,29 @@
 //! Ops that join, repeat and surround.
 
+use quantir_ir::Dim;
 use quantir_ir::ops::pad::PadMode;
 use quantir_ir::ops::{Concat, Expand, Pad};
-use quantir_ir::{Dim, Storage};
 
 use super::super::ctx::Import;
-use super::super::dims::Dims;
 use super::super::node::{Fail, Node};
-use super::elementwise::finish_known;
 use super::{Table, axes, axis};
 
 pub(super) const OPS: Table = &[("Concat", concat), ("Tile", tile), ("Pad", pad)];
 
 fn concat<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let at = node.int_or("axis", 1)?;
-    let mut items = Some(Vec::new());
+    let mut parts = Vec::with_capacity(node.inputs());
     for i in 0..node.inputs() {
-        match (&mut items, cx.dims(node, i)?) {
-            (Some(items), Some(d)) if !d.scalar => items.extend(d.items),
-            _ => {
-                items = None;
-                break;
-            }
+        parts.push(cx.value(node, i)?);
+    }
+    match parts.as_slice() {
+        [] => Err(Fail::invalid("it has no operands")),
+        [_] => cx.forward(node, 0),
+        [first, ..] => {
+            let axis = axis(at, cx.rank(*first))? as u32;
+            cx.finish(node, Concat { axis }, parts)
         }
     }
-    let known = items.filter(|_| matches!(at, 0 | -1)).map(Dims::vector);
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let mut parts = Vec::with_capacity(node.inputs());
-        for i in 0..node.inputs() {
-            parts.push(cx.value(node, i)?);
-        }
-        match parts.as_slice() {
-            [] => Err(Fail::invalid("it has no operands")),
-            [_] => cx.forward(node, 0),
-            [first, ..] => {
-                let axis = axis(at, cx.rank(*first))? as u32;
-                cx.finish(node, Concat { axis }, parts)
-            }
-        }
-    })
 }
 
 fn tile<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -48,17 +33,17 @@ fn tile<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let Some(repeats) = cx.dims(node, 1)? else {
         return Err(Fail::unsupported("its repeats are computed from data"));
     };
-    if repeats.items.len() != rank {
-        return Err(Fail::invalid(format!("it has {} repeats for {rank} dimensions", repeats.items.len())));
+    if repeats.len() != rank {
+        return Err(Fail::invalid(format!("it has {} repeats for {rank} dimensions", repeats.len())));
     }
     // Axes of length 1 are repeated at once.
     let old = cx.shape(x);
     let grown: Vec<Dim> =
-        old.iter().zip(&repeats.items).map(|(d, n)| if d.is(1) { n.clone() } else { d.clone() }).collect();
+        old.iter().zip(&repeats).map(|(d, n)| if d.is(1) { n.clone() } else { d.clone() }).collect();
     if grown != old {
         x = cx.helper(node, Expand { shape: grown }, [x], "expand")?;
     }
-    for (i, n) in repeats.items.iter().enumerate() {
+    for (i, n) in repeats.iter().enumerate() {
         if old[i].is(1) || n.is(1) {
             continue;
         }

@@ -1,8 +1,12 @@
 //! Normalisation and softmax.
 
+use quantir_ir::attr::{Pads, PerAxis};
 use quantir_ir::ops::reduce::Reduction;
-use quantir_ir::ops::{Abs, BatchNorm, Div, InstanceNorm, LayerNorm, LogSoftmax, Maximum, Reduce, Softmax};
-use quantir_ir::{Dim, Op};
+use quantir_ir::ops::{
+    Abs, Act, Add, AvgPool, BatchNorm, Div, InstanceNorm, LayerNorm, LogSoftmax, Maximum, Mul, Pow,
+    Reciprocal, Reduce, Softmax, Sqrt, Sub,
+};
+use quantir_ir::{Dim, Op, ValueId};
 
 use super::super::ctx::Import;
 use super::super::node::{Fail, Node};
@@ -15,6 +19,7 @@ pub(super) const OPS: Table = &[
     ("Softmax", |cx, n| softmax(cx, n, |axis| Softmax { axis }.into())),
     ("LogSoftmax", |cx, n| softmax(cx, n, |axis| LogSoftmax { axis }.into())),
     ("LpNormalization", lp_norm),
+    ("LRN", lrn),
 ];
 
 fn batch_norm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -41,12 +46,69 @@ fn instance_norm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
 }
 
 fn layer_norm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    only_results(cx, node, 1)?;
     let x = cx.value(node, 0)?;
     let (gamma, beta) = (cx.value(node, 1)?, cx.opt_value(node, 2)?);
     let axis = axis(node.int_or("axis", -1)?, cx.rank(x))? as u32;
-    let eps = node.float_or("epsilon", 1e-5)?.into();
-    cx.finish(node, LayerNorm { axis, eps }, [Some(x), Some(gamma), beta])
+    let eps = node.float_or("epsilon", 1e-5)?;
+    statistics(cx, node, x, axis, eps)?;
+    cx.finish(node, LayerNorm { axis, eps: eps.into() }, [Some(x), Some(gamma), beta])
+}
+
+/// The further results of a layer normalisation, where something uses them: the mean and one over the deviation.
+fn statistics<'m>(cx: &mut Import<'m>, node: &Node<'m>, x: ValueId, axis: u32, eps: f32) -> Result<(), Fail> {
+    let used = |i: usize| node.output(i).filter(|name| cx.is_used(name));
+    let (mean_name, deviation_name) = (used(1), used(2));
+    if mean_name.is_none() && deviation_name.is_none() {
+        return Ok(());
+    }
+    let axes: Vec<u32> = (axis..cx.rank(x) as u32).collect();
+    let average = || Reduce { kind: Reduction::Mean, axes: axes.clone(), keep: true };
+    let mean = cx.helper(node, average(), [x], "mean")?;
+    if let Some(name) = deviation_name {
+        let centred = cx.helper(node, Sub {}, [x, mean], "centred")?;
+        let squares = cx.helper(node, Mul { act: Act::None }, [centred, centred], "squares")?;
+        let variance = cx.helper(node, average(), [squares], "variance")?;
+        let eps = cx.scalar(node, eps, x, "eps")?;
+        let sum = cx.helper(node, Add { act: Act::None }, [variance, eps], "sum")?;
+        let root = cx.helper(node, Sqrt {}, [sum], "root")?;
+        let inverse = cx.helper(node, Reciprocal {}, [root], "inverse")?;
+        cx.bind_as(name, inverse);
+    }
+    if let Some(name) = mean_name {
+        cx.bind_as(name, mean);
+    }
+    Ok(())
+}
+
+/// `x / (bias + alpha / size · Σ x²)^beta`, the sum over `size` neighbouring channels: an average over a window that
+/// counts padding, with channels as a spatial axis.
+fn lrn<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let x = cx.value(node, 0)?;
+    let shape = cx.shape(x);
+    let size = u32::try_from(node.int_or("size", 0)?).ok().filter(|n| (1..=1 << 20).contains(n));
+    let (Some(size), true) = (size, shape.len() >= 2) else {
+        return Err(Fail::invalid("its `size` or its operand has no channels"));
+    };
+    let squares = cx.helper(node, Mul { act: Act::None }, [x, x], "squares")?;
+    let rest = shape[2..].iter().fold(Dim::lit(1), |p, d| p.mul(d));
+    let image = vec![shape[0].clone(), Dim::lit(1), shape[1].clone(), rest];
+    let image = reshape(cx, node, squares, image, "image")?;
+    let window = AvgPool {
+        kernel: PerAxis::of(&[size, 1]),
+        stride: PerAxis::all(1),
+        pad: Pads::of(&[((size - 1) / 2, size / 2), (0, 0)]),
+        ceil: false,
+        count_pad: true,
+    };
+    let means = cx.helper(node, window, [image], "means")?;
+    let means = reshape(cx, node, means, shape, "like")?;
+    let alpha = cx.scalar(node, node.float_or("alpha", 1e-4)?, x, "alpha")?;
+    let bias = cx.scalar(node, node.float_or("bias", 1.0)?, x, "bias")?;
+    let beta = cx.scalar(node, node.float_or("beta", 0.75)?, x, "beta")?;
+    let scaled = cx.helper(node, Mul { act: Act::None }, [means, alpha], "scaled")?;
+    let sum = cx.helper(node, Add { act: Act::None }, [scaled, bias], "sum")?;
+    let power = cx.helper(node, Pow {}, [sum, beta], "power")?;
+    cx.finish(node, Div {}, [x, power])
 }
 
 /// Before version 13 a softmax saw its operand as a matrix cut before `axis`.

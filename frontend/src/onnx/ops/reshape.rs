@@ -1,15 +1,13 @@
 //! Ops that change the shape and keep the elements.
 
-use quantir_ir::ops::{Expand, Reshape, ReshapeTo, Transpose};
-use quantir_ir::{Dim, Shape, Storage, ValueId};
+use quantir_ir::ops::{Expand, Reshape, Transpose};
+use quantir_ir::shape_value::reshape_dims;
+use quantir_ir::{Dim, ValueId};
 
 use super::super::ctx::Import;
-use super::super::dims::{Dims, reshape_target};
 use super::super::node::{Fail, Node};
-use super::elementwise::finish_known;
 use super::norm::rows;
 use super::{Table, axes, axis, reshape};
-use crate::error::printable;
 
 pub(super) const OPS: Table = &[
     ("Reshape", reshape_op),
@@ -32,54 +30,27 @@ fn finish_reshape<'m>(cx: &mut Import<'m>, node: &Node<'m>, x: ValueId, shape: V
 }
 
 fn reshape_op<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let x = cx.value(node, 0)?;
     let target = if node.opset < 5 {
-        node.ints("shape")?.map(|s| Dims::vector(s.iter().copied().map(Dim::lit).collect()))
+        node.ints("shape")?.map(|s| s.iter().copied().map(Dim::lit).collect())
     } else {
         cx.dims(node, 1)?
     };
-    if let (Some(x), Some(t)) = (cx.dims(node, 0)?, target.as_ref().and_then(Dims::literals)) {
-        // Shape arithmetic goes through reshapes between a scalar and a vector of one element.
-        let vector = t.len() == 1 && (t[0] == -1 || t[0] == x.items.len() as i64);
-        if vector || (t.is_empty() && x.items.len() == 1) {
-            let known = Dims { items: x.items, scalar: t.is_empty() };
-            return finish_known(cx, node, Some(known), Storage::I64, |cx| reshape_value(cx, node, target));
-        }
-    }
-    reshape_value(cx, node, target)
-}
-
-fn reshape_value<'m>(cx: &mut Import<'m>, node: &Node<'m>, target: Option<Dims>) -> Result<(), Fail> {
-    let x = cx.value(node, 0)?;
-    let allow_zero = node.opset >= 14 && node.flag("allowzero", false)?;
-    let Some(target) = target else { return reshape_to(cx, node, x, None) };
-    let dims = reshape_target(&cx.shape(x), &target.items, allow_zero).map_err(Fail::invalid)?;
-    match dims.iter().cloned().collect::<Option<Vec<_>>>() {
-        Some(shape) => finish_reshape(cx, node, x, shape),
-        None => reshape_to(cx, node, x, Some(dims)),
-    }
-}
-
-/// A reshape whose shape is known at run time only; dimensions that are not known get symbols of their own.
-fn reshape_to<'m>(
-    cx: &mut Import<'m>,
-    node: &Node<'m>,
-    x: ValueId,
-    known: Option<Vec<Option<Dim>>>,
-) -> Result<(), Fail> {
-    let target = cx.value(node, 1)?;
-    let known = match (known, cx.shape(target).as_slice()) {
-        (Some(k), _) => k,
-        (None, [n]) if n.as_lit().is_some_and(|n| (0..=16).contains(&n)) => {
-            vec![None; n.as_lit().unwrap_or(0) as usize]
-        }
-        _ => return Err(Fail::unsupported("the number of dimensions of its result is not known")),
+    let from = cx.ty(x).shape;
+    let Some(target) = target else {
+        // A vector has only one shape with all elements.
+        let rank = cx.value(node, 1).map(|t| cx.shape(t))?;
+        return match rank.as_slice() {
+            [n] if n.is(1) => finish_reshape(cx, node, x, vec![from.numel()]),
+            _ => Err(Fail::unsupported("its shape is computed from data")),
+        };
     };
-    let place = node.output(0).unwrap_or("reshape");
-    let dims =
-        known.into_iter().enumerate().map(|(i, d)| d.unwrap_or_else(|| cx.symbol(None, place, i))).collect();
-    let ty = cx.ty(x).with_shape(Shape(dims));
-    cx.notes.push(format!("{}: the shape of {} is known at run time only", node.place(), printable(place)));
-    cx.finish_as(node, ReshapeTo {}, &[x, target], ty)
+    let allow_zero = node.opset >= 14 && node.flag("allowzero", false)?;
+    match reshape_dims(&from, &target, allow_zero) {
+        Ok(shape) => finish_reshape(cx, node, x, shape),
+        Err(r) if from.concrete().is_some() => Err(Fail::invalid(r.message)),
+        Err(r) => Err(Fail::unsupported(r.message)),
+    }
 }
 
 fn flatten<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -97,47 +68,29 @@ fn axes_of<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<Option<Vec<i64>>,
 }
 
 fn squeeze<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    let list = axes_of(cx, node)?;
-    let known = match cx.dims(node, 0)? {
-        Some(d)
-            if !d.scalar && d.items.len() == 1 && list.as_deref().is_none_or(|l| matches!(l, [0] | [-1])) =>
-        {
-            Some(Dims { scalar: true, ..d })
-        }
-        _ => None,
+    let x = cx.value(node, 0)?;
+    let shape = cx.shape(x);
+    let drop: Vec<usize> = match axes_of(cx, node)? {
+        Some(list) => axes(&list, shape.len())?,
+        None => (0..shape.len()).filter(|i| shape[*i].is(1)).collect(),
     };
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let x = cx.value(node, 0)?;
-        let shape = cx.shape(x);
-        let drop: Vec<usize> = match &list {
-            Some(list) => axes(list, shape.len())?,
-            None => (0..shape.len()).filter(|i| shape[*i].is(1)).collect(),
-        };
-        if let Some(a) = drop.iter().find(|a| shape[**a].as_lit().is_some_and(|n| n != 1)) {
-            return Err(Fail::invalid(format!("axis {a} has length {}, not 1", shape[*a])));
-        }
-        let kept =
-            shape.iter().enumerate().filter(|(i, _)| !drop.contains(i)).map(|(_, d)| d.clone()).collect();
-        finish_reshape(cx, node, x, kept)
-    })
+    if let Some(a) = drop.iter().find(|a| shape[**a].as_lit().is_some_and(|n| n != 1)) {
+        return Err(Fail::invalid(format!("axis {a} has length {}, not 1", shape[*a])));
+    }
+    let kept = shape.iter().enumerate().filter(|(i, _)| !drop.contains(i)).map(|(_, d)| d.clone()).collect();
+    finish_reshape(cx, node, x, kept)
 }
 
 fn unsqueeze<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let Some(list) = axes_of(cx, node)? else { return Err(Fail::invalid("`axes` are missing")) };
-    let known = match cx.dims(node, 0)? {
-        Some(d) if d.scalar && matches!(list.as_slice(), [0] | [-1]) => Some(Dims { scalar: false, ..d }),
-        _ => None,
-    };
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let x = cx.value(node, 0)?;
-        let shape = cx.shape(x);
-        let rank = shape.len() + list.len();
-        let new = axes(&list, rank)?;
-        let mut old = shape.into_iter();
-        let at = |i: usize| if new.contains(&i) { Dim::lit(1) } else { old.next().unwrap_or(Dim::lit(1)) };
-        let shape = (0..rank).map(at).collect();
-        finish_reshape(cx, node, x, shape)
-    })
+    let x = cx.value(node, 0)?;
+    let shape = cx.shape(x);
+    let rank = shape.len() + list.len();
+    let new = axes(&list, rank)?;
+    let mut old = shape.into_iter();
+    let at = |i: usize| if new.contains(&i) { Dim::lit(1) } else { old.next().unwrap_or(Dim::lit(1)) };
+    let shape = (0..rank).map(at).collect();
+    finish_reshape(cx, node, x, shape)
 }
 
 fn transpose<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -162,14 +115,14 @@ fn expand<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
         return Err(Fail::unsupported("its shape is computed from data"));
     };
     let from = cx.shape(x);
-    let rank = from.len().max(target.items.len());
+    let rank = from.len().max(target.len());
     let at = |dims: &[Dim], i: usize| match (i + dims.len()).checked_sub(rank) {
         Some(k) => dims[k].clone(),
         None => Dim::lit(1),
     };
     let mut shape = Vec::with_capacity(rank);
     for i in 0..rank {
-        let (a, b) = (at(&from, i), at(&target.items, i));
+        let (a, b) = (at(&from, i), at(&target, i));
         match a.broadcast(&b) {
             Some(d) => shape.push(d),
             None => return Err(Fail::invalid(format!("dimension {a} does not expand to {b}"))),

@@ -95,7 +95,7 @@ fn sizes<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<Option<Vec<Dim>>, F
         return Err(Fail::unsupported("its sizes are computed from data"));
     };
     // An empty tensor stands for an absent one.
-    Ok(Some(dims.items).filter(|d| !d.is_empty()))
+    Ok(Some(dims).filter(|d| !d.is_empty()))
 }
 
 fn expect(found: usize, wanted: usize, what: &str) -> Result<(), Fail> {

@@ -1,12 +1,10 @@
 //! Ops that take parts: slices, splits, lookups.
 
+use quantir_ir::Dim;
 use quantir_ir::ops::{Gather, Slice, Split};
-use quantir_ir::{Dim, Storage};
 
 use super::super::ctx::Import;
-use super::super::dims::Dims;
 use super::super::node::{Fail, Node};
-use super::elementwise::finish_known;
 use super::{Table, axes, axis};
 
 pub(super) const OPS: Table = &[("Slice", slice), ("Split", split), ("Gather", gather)];
@@ -20,36 +18,18 @@ struct Cut {
 }
 
 fn slice<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    let known = cx.dims(node, 0)?.filter(|d| !d.scalar);
-    let shape = match &known {
-        Some(d) => vec![Dim::lit(d.items.len() as i64)],
-        None => {
-            let x = cx.value(node, 0)?;
-            cx.shape(x)
-        }
-    };
+    let mut x = cx.value(node, 0)?;
+    let shape = cx.shape(x);
     let cuts = cuts(cx, node, &shape)?;
-    let known = match (known, cuts.as_slice()) {
-        (Some(d), [cut]) => cut.of_known(&d.items),
-        (Some(d), []) => Some(d),
-        _ => None,
-    };
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let mut x = cx.value(node, 0)?;
-        for (i, cut) in cuts.iter().enumerate() {
-            let op = Slice {
-                axis: cut.axis as u32,
-                start: cut.start.clone(),
-                end: cut.end.clone(),
-                step: cut.step,
-            };
-            if i + 1 == cuts.len() {
-                return cx.finish(node, op, [x]);
-            }
-            x = cx.helper(node, op, [x], &format!("axis{}", cut.axis))?;
+    for (i, cut) in cuts.iter().enumerate() {
+        let op =
+            Slice { axis: cut.axis as u32, start: cut.start.clone(), end: cut.end.clone(), step: cut.step };
+        if i + 1 == cuts.len() {
+            return cx.finish(node, op, [x]);
         }
-        cx.forward(node, 0)
-    })
+        x = cx.helper(node, op, [x], &format!("axis{}", cut.axis))?;
+    }
+    cx.forward(node, 0)
 }
 
 /// The axes that are cut: from attributes before version 10, from operands since.
@@ -62,7 +42,7 @@ fn cuts<'m>(cx: &mut Import<'m>, node: &Node<'m>, shape: &[Dim]) -> Result<Vec<C
     let (starts, ends) = if by_attribute {
         (attribute("starts")?, attribute("ends")?)
     } else {
-        (cx.dims(node, 1)?.map(|d| d.items), cx.dims(node, 2)?.map(|d| d.items))
+        (cx.dims(node, 1)?, cx.dims(node, 2)?)
     };
     let (Some(starts), Some(ends)) = (starts, ends) else {
         return Err(Fail::unsupported("its bounds are computed from data"));
@@ -137,17 +117,6 @@ impl Cut {
         }
         Ok(Cut { axis, start: from, end: to, step })
     }
-
-    fn of_known(&self, items: &[Dim]) -> Option<Dims> {
-        let (start, end) = (self.start.as_lit()?, self.end.as_lit()?);
-        let mut out = Vec::new();
-        let mut at = start;
-        while if self.step > 0 { at < end } else { at > end } {
-            out.push(items.get(usize::try_from(at).ok()?)?.clone());
-            at = at.checked_add(self.step)?;
-        }
-        Some(Dims::vector(out))
-    }
 }
 
 fn split<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
@@ -158,8 +127,7 @@ fn split<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let given = if node.opset < 13 {
         node.ints("split")?.map(|s| s.iter().copied().map(Dim::lit).collect())
     } else if node.input(1).is_some() {
-        let sizes = cx.dims(node, 1)?.map(|d| d.items);
-        Some(sizes.ok_or_else(|| Fail::unsupported("its sizes are computed from data"))?)
+        Some(cx.dims(node, 1)?.ok_or_else(|| Fail::unsupported("its sizes are computed from data"))?)
     } else {
         None
     };
@@ -194,21 +162,7 @@ fn equal_parts(node: &Node, size: &Dim) -> Result<Vec<Dim>, Fail> {
 }
 
 fn gather<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
-    let at = node.int_or("axis", 0)?;
-    let known = match (cx.dims(node, 0)?.filter(|d| !d.scalar), cx.dims(node, 1)?) {
-        (Some(x), Some(i)) if matches!(at, 0 | -1) => pick(&x, &i),
-        _ => None,
-    };
-    finish_known(cx, node, known, Storage::I64, |cx| {
-        let (x, indices) = (cx.value(node, 0)?, cx.value(node, 1)?);
-        let axis = axis(at, cx.rank(x))? as u32;
-        cx.finish(node, Gather { axis }, [x, indices])
-    })
-}
-
-fn pick(x: &Dims, indices: &Dims) -> Option<Dims> {
-    let len = x.items.len() as i64;
-    let one = |i: i64| x.items.get(usize::try_from(if i < 0 { i + len } else { i }).ok()?).cloned();
-    let items = indices.literals()?.into_iter().map(one).collect::<Option<_>>()?;
-    Some(Dims { items, scalar: indices.scalar })
+    let (x, indices) = (cx.value(node, 0)?, cx.value(node, 1)?);
+    let axis = axis(node.int_or("axis", 0)?, cx.rank(x))? as u32;
+    cx.finish(node, Gather { axis }, [x, indices])
 }
