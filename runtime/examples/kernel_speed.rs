@@ -151,10 +151,11 @@ fn layers() -> Vec<Layer> {
 impl Layer {
     /// Best seconds of a call, and its multiply-accumulates.
     fn time(&self, isa: Isa) -> (f64, usize) {
+        // Widening and depthwise layers are followed by a rectifier, narrowing ones are not.
         let requant = |n: usize, k: usize| Requant {
             bias: vec![100; n],
             mult: vec![0.5 / (75.0 * 100.0 * (k as f32).sqrt()) * 60.0; n],
-            out: OutputRange { zero: 10, lo: 10, hi: 250, signed: false },
+            out: OutputRange::u8(if n > k || k <= 25 { 0 } else { 120 }),
         };
         match &self.kind {
             Kind::Linear { m, n, k } => {

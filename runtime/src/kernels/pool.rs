@@ -63,14 +63,20 @@ impl PoolGeometry {
     fn window(&self, axis: usize, output: usize) -> Taps {
         let begin = output * self.stride[axis];
         let step = self.dilation[axis];
-        let first = self.pad_begin[axis].saturating_sub(begin).div_ceil(step);
+        let steps = |len: usize| if step == 1 { len } else { len.div_ceil(step) };
+        let first = steps(self.pad_begin[axis].saturating_sub(begin));
         let room = (self.input[axis] + self.pad_begin[axis]).saturating_sub(begin);
-        let last = room.div_ceil(step).min(self.kernel[axis]);
+        let last = steps(room).min(self.kernel[axis]);
         Taps {
             start: (begin + first * step).wrapping_sub(self.pad_begin[axis]),
             count: last.saturating_sub(first),
             step,
         }
+    }
+
+    /// Windows of an output row along depth and height.
+    fn window_of_row(&self, row: usize) -> (Taps, Taps) {
+        (self.window(0, row / self.output[1]), self.window(1, row % self.output[1]))
     }
 
     /// Elements of the window along `axis` that lie inside the padded image.
@@ -94,20 +100,17 @@ struct Taps {
     step: usize,
 }
 
-/// Calls `$visit` with the slice of the channels `$block` of every tap of the window of output
-/// `$row`, `$column`. A macro because closures are not compiled for the features of a caller.
+/// Calls `$visit` with the channels `$block` of every tap of the window `$taps`, an array of
+/// [`Taps`] per axis. A macro because closures are not compiled for the features of a caller.
 macro_rules! for_each_tap {
-    ($geometry:expr, $x:expr, $row:expr, $column:expr, $block:expr, |$taps:ident| $visit:expr) => {{
-        let (geometry, height) = ($geometry, $geometry.output[1]);
-        let d = geometry.window(0, $row / height);
-        let h = geometry.window(1, $row % height);
-        let w = geometry.window(2, $column);
+    ($geometry:expr, $x:expr, $taps:expr, $block:expr, |$channels:ident| $visit:expr) => {{
+        let (geometry, [d, h, w]): (&PoolGeometry, [Taps; 3]) = ($geometry, $taps);
         for i in 0..d.count {
             for j in 0..h.count {
                 let line = (d.start + i * d.step) * geometry.input[1] + h.start + j * h.step;
                 for k in 0..w.count {
                     let pixel = line * geometry.input[2] + w.start + k * w.step;
-                    let $taps = &$x[pixel * geometry.channels..][..geometry.channels][$block];
+                    let $channels = &$x[pixel * geometry.channels..][..geometry.channels][$block];
                     $visit
                 }
             }
@@ -124,29 +127,29 @@ macro_rules! for_each_tap {
 /// If a slice is shorter than the geometry and the range ask.
 pub fn max_pool(isa: Isa, geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
     geometry.check(x, out, &rows);
-    if geometry.channels > 0 {
-        max_rows(isa, geometry, x, out, rows);
+    if geometry.row_len() == 0 {
+        return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512Vnni && isa.is_available() {
+        // SAFETY: the features were detected.
+        unsafe { avx512::max_rows(geometry, x, out, rows) };
+        return;
+    }
+    max_rows(isa, geometry, x, out, rows);
 }
 
 for_each_isa! {
     fn max_rows(geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
-        let width = geometry.output[2];
-        for (index, pixel) in out.chunks_exact_mut(geometry.channels).take(rows.len() * width).enumerate() {
-            let (row, column) = (rows.start + index / width, index % width);
-            let mut first = true;
-            for_each_tap!(geometry, x, row, column, .., |taps| {
-                if first {
-                    pixel.copy_from_slice(taps);
-                    first = false;
-                } else {
+        for (row, out) in rows.zip(out.chunks_exact_mut(geometry.row_len())) {
+            let (d, h) = geometry.window_of_row(row);
+            for (column, pixel) in out.chunks_exact_mut(geometry.channels).enumerate() {
+                pixel.fill(0);
+                for_each_tap!(geometry, x, [d, h, geometry.window(2, column)], .., |taps| {
                     for (out, &x) in pixel.iter_mut().zip(taps) {
                         *out = (*out).max(x);
                     }
-                }
-            });
-            if first {
-                pixel.fill(0);
+                });
             }
         }
     }
@@ -177,7 +180,7 @@ impl Average {
     /// If a slice is shorter than the geometry and the range ask.
     pub fn run(&self, isa: Isa, geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
         geometry.check(x, out, &rows);
-        if geometry.channels > 0 {
+        if geometry.row_len() > 0 {
             average_rows(isa, self, Store::new(&self.out), geometry, x, out, rows);
         }
     }
@@ -195,29 +198,63 @@ for_each_isa! {
         out: &mut [u8],
         rows: Range<usize>,
     ) {
-        let (width, channels) = (geometry.output[2], geometry.channels);
-        for (index, pixel) in out.chunks_exact_mut(channels).take(rows.len() * width).enumerate() {
-            let (row, column) = (rows.start + index / width, index % width);
-            let at = [row / geometry.output[1], row % geometry.output[1], column];
-            let inside: usize = (0..3).map(|axis| geometry.window(axis, at[axis]).count).product();
-            let count = if average.count_padding {
-                (0..3).map(|axis| geometry.padded_count(axis, at[axis])).product()
-            } else {
-                inside
-            };
-            let divisor = f64::from(average.y_scale) * count.max(1) as f64;
-            let mult = (f64::from(average.x_scale) / divisor) as f32;
-            let offset = average.x_zero.wrapping_mul(inside as i32);
-            for first in (0..channels).step_by(BLOCK) {
-                let block = first..(first + BLOCK).min(channels);
-                let mut sums = [0i32; BLOCK];
-                for_each_tap!(geometry, x, row, column, block.clone(), |taps| {
-                    for (sum, &x) in sums.iter_mut().zip(taps) {
-                        *sum += i32::from(x);
+        let channels = geometry.channels;
+        for (row, out) in rows.zip(out.chunks_exact_mut(geometry.row_len())) {
+            let (d, h) = geometry.window_of_row(row);
+            for (column, pixel) in out.chunks_exact_mut(channels).enumerate() {
+                let w = geometry.window(2, column);
+                let inside = d.count * h.count * w.count;
+                let count = if average.count_padding {
+                    let at = [row / geometry.output[1], row % geometry.output[1], column];
+                    (0..3).map(|axis| geometry.padded_count(axis, at[axis])).product()
+                } else {
+                    inside
+                };
+                let divisor = f64::from(average.y_scale) * count.max(1) as f64;
+                let mult = (f64::from(average.x_scale) / divisor) as f32;
+                let offset = average.x_zero.wrapping_mul(inside as i32);
+                for first in (0..channels).step_by(BLOCK) {
+                    let block = first..(first + BLOCK).min(channels);
+                    let mut sums = [0i32; BLOCK];
+                    for_each_tap!(geometry, x, [d, h, w], block.clone(), |taps| {
+                        for (sum, &x) in sums.iter_mut().zip(taps) {
+                            *sum += i32::from(x);
+                        }
+                    });
+                    for (out, &sum) in pixel[block].iter_mut().zip(&sums) {
+                        *out = store.apply(sum.wrapping_sub(offset) as f32 * mult);
                     }
-                });
-                for (out, &sum) in pixel[block].iter_mut().zip(&sums) {
-                    *out = store.apply(sum.wrapping_sub(offset) as f32 * mult);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+    use std::ops::Range;
+
+    use super::{PoolGeometry, Taps};
+
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn max_rows(geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
+        for (row, out) in rows.zip(out.chunks_exact_mut(geometry.row_len())) {
+            let (d, h) = geometry.window_of_row(row);
+            for (column, pixel) in out.chunks_exact_mut(geometry.channels).enumerate() {
+                let w = geometry.window(2, column);
+                for first in (0..geometry.channels).step_by(64) {
+                    let rest = (geometry.channels - first).min(64);
+                    let mask = !0 >> (64 - rest);
+                    let mut max = _mm512_setzero_si512();
+                    for_each_tap!(geometry, x, [d, h, w], first..first + rest, |taps| {
+                        // SAFETY: the mask keeps the load within `taps`.
+                        let taps = unsafe { _mm512_maskz_loadu_epi8(mask, taps.as_ptr().cast()) };
+                        max = _mm512_max_epu8(max, taps);
+                    });
+                    let out = pixel[first..first + rest].as_mut_ptr();
+                    // SAFETY: the mask keeps the store within the `rest` bytes at `out`.
+                    unsafe { _mm512_mask_storeu_epi8(out.cast(), mask, max) };
                 }
             }
         }

@@ -104,7 +104,7 @@ unsafe fn sums<const KIND: u8>(weights: &Weights, block: &Block, taps: &[*const 
             }
         }
     }
-    part.words(acc, _mm512_set1_epi16(weights.store.zero as i16))
+    part.words(acc, zero_of(weights))
 }
 
 /// Weights, bias and multipliers of two vectors.
@@ -144,12 +144,20 @@ impl Part {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) fn words(&self, acc: [__m512i; 2], zero: __m512i) -> __m512i {
+    pub(super) fn words(&self, acc: [__m512i; 2], zero: Option<__m512i>) -> __m512i {
         let [a, b]: [__m512i; 2] = std::array::from_fn(|j| {
             _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[j]), self.mult[j]))
         });
-        _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero)
+        let words = _mm512_packs_epi32(a, b);
+        zero.map_or(words, |zero| _mm512_adds_epi16(words, zero))
     }
+}
+
+/// The zero point to add, if it is not zero.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(super) fn zero_of(weights: &Weights) -> Option<__m512i> {
+    (weights.store.zero != 0).then(|| _mm512_set1_epi16(weights.store.zero as i16))
 }
 
 /// The channels of a block that has fewer than 32, as a mask; not used for others.

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::PackedDepthwise;
-use super::avx512::{Finish, HALF, HIGH, LOW, PART, Part, load, mask_of, pair, quad};
+use super::avx512::{Finish, HALF, HIGH, LOW, PART, Part, load, mask_of, pair, quad, zero_of};
 use super::pack::Block;
 
 /// Outputs whose words of [`LOW`] channels wait on the stack for those of [`HIGH`] channels.
@@ -83,7 +83,7 @@ impl Strip<'_> {
         let mask = mask_of(block.channels);
         let part = Part::new::<KIND>(weights, block);
         let finish = Finish::new(weights, block.channels);
-        let zero = _mm512_set1_epi16(weights.store.zero as i16);
+        let zero = zero_of(weights);
         let outside = _mm512_set1_epi8(packed.x_zero as i8);
         let lines: [*const u8; K] = std::array::from_fn(|i| self.lines[i].wrapping_add(block.channel));
 

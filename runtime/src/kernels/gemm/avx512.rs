@@ -218,6 +218,8 @@ struct Finish {
     lo: __m512i,
     hi: __m512i,
     flip: __m512i,
+    /// Whether there is a zero point to add; after a rectifier there mostly is none.
+    shift: bool,
     /// Whether the saturation of the packs is not all there is to do.
     clamp: bool,
     /// Columns of the panel as a mask of bytes.
@@ -236,6 +238,7 @@ impl Finish {
             lo: _mm512_set1_epi8(panels.lo as i8),
             hi: _mm512_set1_epi8(panels.hi as i8),
             flip: _mm512_set1_epi8(panels.store.flip as i8),
+            shift: panels.store.zero != 0,
             clamp: (panels.lo, panels.hi, panels.store.flip) != (0, 255, 0),
             mask: !0 >> (64 - panel.columns),
             columns: panel.columns,
@@ -246,7 +249,8 @@ impl Finish {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     fn words(&self, a: __m512i, b: __m512i) -> __m512i {
-        _mm512_adds_epi16(_mm512_packs_epi32(a, b), self.zero)
+        let words = _mm512_packs_epi32(a, b);
+        if self.shift { _mm512_adds_epi16(words, self.zero) } else { words }
     }
 
     #[inline]
