@@ -92,6 +92,9 @@ impl OpDef for ConvTranspose {
         self.windows().check(rank)?;
         self.out_pad.check("out_pad", rank)?;
         positive("groups", self.groups as usize)?;
+        for i in 0..rank {
+            positive("out_pad", self.out_pad.at(i).max(1))?;
+        }
         if !agree(&input.shape[1], &w.shape[0]) {
             return Err(Reason::new(format!(
                 "input has {} channels but the weight {w} expects {}",

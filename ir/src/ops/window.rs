@@ -23,6 +23,7 @@ impl Windows<'_> {
         for i in 0..rank {
             positive("stride", self.stride.at(i))?;
             positive("dilation", self.dilation.at(i))?;
+            positive("pad", self.pad.at(i).0.max(self.pad.at(i).1).max(1))?;
         }
         Ok(())
     }
@@ -61,10 +62,17 @@ impl Windows<'_> {
     }
 }
 
-/// Refuses 0.
+/// Refuses 0, and numbers so large that sizes in windows could overflow.
 pub(crate) fn positive(what: &str, n: usize) -> Result<(), Reason> {
-    if n == 0 { Err(Reason::new(format!("`{what}` must be at least 1"))) } else { Ok(()) }
+    match n {
+        0 => Err(Reason::new(format!("`{what}` must be at least 1"))),
+        1..=LARGEST => Ok(()),
+        _ => Err(Reason::new(format!("`{what}` of {n} is more than the largest possible {LARGEST}"))),
+    }
 }
+
+/// Largest size, step or padding of a window.
+const LARGEST: usize = 1 << 20;
 
 /// Refuses an input or weight whose number of dimensions does not fit `rank` spatial axes.
 pub(crate) fn check_rank(op: &str, what: &str, t: &Type, rank: usize) -> Result<(), Reason> {
