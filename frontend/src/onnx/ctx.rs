@@ -44,8 +44,8 @@ pub struct Import<'m> {
     folder: Option<Folder>,
 }
 
-/// Constants larger than this are left to passes instead of being computed at import.
-const FOLD_BYTES: usize = 256 << 20;
+/// Computed constants up to this size need no larger ones behind them.
+const SMALL_BYTES: usize = 1 << 20;
 /// Integer tensors with more elements than this are no shape arithmetic.
 const MOST_DIMS: usize = 1024;
 
@@ -171,7 +171,7 @@ impl<'m> Import<'m> {
             return Ok(entry.tensor.clone());
         }
         if let Some(v) = entry.value {
-            return Ok(self.graph.constant(v));
+            return Ok(self.constant_of(v));
         }
         let Some(proto) = entry.proto else { return Ok(None) };
         let tensor = self.read(proto)?;
@@ -179,6 +179,15 @@ impl<'m> Import<'m> {
             entry.tensor = Some(tensor.clone());
         }
         Ok(Some(tensor))
+    }
+
+    /// The content of `v` if it is a constant that occupies memory already, or a small one.
+    pub fn constant_of(&self, v: ValueId) -> Option<Tensor> {
+        if !self.graph.is_const(v) {
+            return None;
+        }
+        self.held_bytes(v)?;
+        self.graph.constant(v)
     }
 
     /// The content of a message.
@@ -374,6 +383,11 @@ impl<'m> Import<'m> {
         Ok(self.graph.push_as(op, none, &[ty], &name, loc(node.path.as_ref())).map_err(fail)?[0])
     }
 
+    /// Checked dimensions and their product.
+    pub fn sized(&self, dims: &[i64]) -> Result<(Vec<usize>, usize), Fail> {
+        tensor::shape(dims, self.limits).map_err(Fail::invalid)
+    }
+
     /// Charges the memory of a constant that is about to be computed.
     pub fn charge(&mut self, bytes: u64, what: &str) -> Result<(), Fail> {
         Ok(self.budget.charge(bytes, what)?)
@@ -450,13 +464,12 @@ impl<'m> Import<'m> {
         }
         let types: Vec<Option<&Type>> = ins.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
         let Ok(outs) = op.infer(&Infer { ins: &types, declared: &[] }) else { return Ok(None) };
-        let Some(bytes) = outs.first().and_then(bytes_of).filter(|b| *b <= FOLD_BYTES) else {
+        // Nothing grows much beyond what the file holds: a short file cannot ask for large constants.
+        let Some(held) = ins.iter().flatten().map(|v| self.held_bytes(*v)).sum::<Option<usize>>() else {
             return Ok(None);
         };
-        let size = |v: &ValueId| bytes_of(self.graph.ty(*v)).is_some_and(|b| b <= FOLD_BYTES);
-        if !ins.iter().flatten().all(size) {
-            return Ok(None);
-        }
+        let most = held.saturating_mul(2).max(SMALL_BYTES);
+        let Some(bytes) = outs.first().and_then(bytes_of).filter(|b| *b <= most) else { return Ok(None) };
         self.budget.charge(bytes as u64, "computed constants")?;
         let tensors: Vec<Option<Tensor>> =
             ins.iter().map(|v| v.and_then(|v| self.graph.constant(v))).collect();
@@ -472,6 +485,17 @@ impl<'m> Import<'m> {
 /// The storage that values of `storage` get: half floats are computed as `f32`, which holds all of them.
 pub fn computed_as(storage: Storage) -> Storage {
     if matches!(storage, Storage::F16 | Storage::BF16) { Storage::F32 } else { storage }
+}
+
+impl Import<'_> {
+    /// Bytes that a constant occupies already; `None` if its content is generated and not small.
+    fn held_bytes(&self, v: ValueId) -> Option<usize> {
+        let bytes = bytes_of(self.graph.ty(v))?;
+        match self.graph.op(self.graph.def_node(v)?) {
+            Op::Const(Const { data: ConstData::Tensor(_) }) => Some(bytes),
+            _ => Some(0).filter(|_| bytes <= SMALL_BYTES),
+        }
+    }
 }
 
 /// Bytes of a tensor of this type, if it has no symbols.

@@ -55,7 +55,8 @@ fn constant_of_shape<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fai
     let storage = value.storage();
     let first = value.floats().map_err(|r| Fail::invalid(r.message))?.first().copied().unwrap_or(0.0);
     if let Some(literal) = dims.iter().map(Dim::as_lit).collect::<Option<Vec<i64>>>() {
-        let shape: Vec<usize> = literal.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
+        let (shape, count) = cx.sized(&literal)?;
+        cx.charge(count as u64 * storage.bytes() as u64, "a constant of one repeated element")?;
         let ty = Type::plain(storage, &shape);
         return cx.finish_as(node, Const { data: ConstData::Splat(first.into()) }, &[], ty);
     }

@@ -67,7 +67,7 @@ fn quantize<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
         code => storage_of(i32::try_from(code).unwrap_or(0)).map_err(Fail::Unsupported)?.0,
     };
     let q = quant(cx, node, cx.rank(x), storage)?;
-    if let Some(tensor) = cx.graph.constant(x) {
+    if let Some(tensor) = cx.constant_of(x) {
         cx.charge(tensor.numel() as u64, "quantized constants")?;
         let quantized = tensor.quantize(&q).map_err(|r| Fail::invalid(r.message))?;
         cx.bind_tensor(node, quantized);
