@@ -50,6 +50,14 @@ pub enum Error {
     /// Ops without a counterpart, all of them at once.
     #[error("{}", Report(.0))]
     Unsupported(Vec<Unsupported>),
+    /// A graph that does not parse or verify.
+    #[error("{place}:\n{}", lines(.diags))]
+    Graph {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        diags: Vec<quantir_ir::Diag>,
+    },
     /// The model contradicts itself or the standard.
     #[error("{place}: {reason}\nhelp: {help}")]
     Invalid {
@@ -88,6 +96,15 @@ pub struct Unsupported {
 
 /// Rows that are printed before the rest is summed up, so that the report fits one screen.
 const ROWS: usize = 20;
+
+/// Diagnostics one after the other, not more than a screen of them.
+fn lines(diags: &[quantir_ir::Diag]) -> String {
+    let mut out: Vec<String> = diags.iter().take(ROWS).map(|d| d.to_string()).collect();
+    if diags.len() > ROWS {
+        out.push(format!("… and {} more", diags.len() - ROWS));
+    }
+    out.join("\n")
+}
 
 struct Report<'a>(&'a [Unsupported]);
 

@@ -6,6 +6,7 @@
 mod error;
 mod limits;
 pub mod map;
+pub mod model_file;
 pub mod onnx;
 mod write;
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use quantir_frontend::{Error, Limits, onnx};
-use quantir_ir::Graph;
+use quantir_frontend::{Error, Limits, model_file, onnx};
+use quantir_ir::{Graph, text};
 
 /// File without extension, start of the outputs as text, numbers of ops.
 type Case = (&'static str, &'static str, &'static [(&'static str, usize)]);
@@ -125,5 +125,19 @@ fn every_other_model_imports_or_lists_what_is_missing() {
             Err(e @ Error::Unsupported(_)) => println!("{}: {e}", file.display()),
             Err(e) => panic!("{}: {e}", file.display()),
         }
+    }
+}
+
+#[test]
+fn imported_models_survive_saving() {
+    let Some(zoo) = zoo() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.qir.safetensors");
+    let folders = std::fs::read_dir(&zoo).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_dir());
+    for file in folders.flat_map(|f| files(&f)) {
+        let Ok(g) = import(&file) else { continue };
+        model_file::save(&g, &path).unwrap();
+        let back = model_file::load(&path).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        assert_eq!(text::print(&back), text::print(&g), "{}", file.display());
     }
 }
