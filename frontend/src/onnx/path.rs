@@ -9,9 +9,10 @@ pub fn of_node(name: &str, op: &str, weights: &[&str]) -> Option<String> {
     if parts.last().is_some_and(|p| is_op(p, op)) {
         parts.pop();
     }
-    let from_name = join(&parts);
-    if !from_name.is_empty() {
-        return Some(from_name);
+    // A name of one component, such as `n12` or `Conv@3`, is no chain of modules.
+    let chain = join(&parts);
+    if name.contains('/') && !chain.is_empty() {
+        return Some(chain);
     }
     if let Some(module) = weights.iter().find_map(|w| of_weight(w)) {
         return Some(module);
@@ -29,13 +30,17 @@ pub fn of_weight(name: &str) -> Option<String> {
     let name = name.trim_matches('/');
     let owner = match name.rsplit_once('.') {
         Some((owner, _)) => owner,
-        None => ["_w_0", "_b_0", "_weight", "_bias", "/kernel", "/bias", "/weight"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix))?,
+        None => SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))?,
     };
     let parts: Vec<&str> = owner.split('/').filter(|p| !p.is_empty()).collect();
     Some(join(&parts)).filter(|p| !p.is_empty())
 }
+
+/// What weights are called within their module by exporters that use no points.
+const SUFFIXES: [&str; 11] = [
+    "_w_0", "_b_0", "_s_0", "_weights", "_weight", "_bias", "_scale", "_offset", "/kernel", "/weight",
+    "/bias",
+];
 
 /// Whether `part` is `op` or `op_12`.
 fn is_op(part: &str, op: &str) -> bool {
@@ -78,6 +83,7 @@ mod tests {
     fn weights_name_the_module_where_the_node_does_not() {
         assert_eq!(of_node("Conv_7", "Conv", &["x", "encoder.0.weight"]).as_deref(), Some("encoder.0"));
         assert_eq!(of_node("", "Conv", &["gpu_0/conv1_w_0"]).as_deref(), Some("gpu_0.conv1"));
+        assert_eq!(of_node("Conv@0", "Conv", &["conv1_weights"]).as_deref(), Some("conv1"));
         assert_eq!(of_node("Conv_7", "Conv", &["onnx::Conv_193"]).as_deref(), Some("Conv_7"));
         assert_eq!(of_node("model/block/conv2d", "Conv", &[]).as_deref(), Some("model.block.conv2d"));
     }
