@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use quantir_ir::text::{diff, print};
 use quantir_ir::{Diag, Graph};
 
 use crate::check::same_meaning;
@@ -194,7 +195,7 @@ impl Failure {
         for line in self.diags.iter().flat_map(|d| d.message.lines()) {
             let _ = writeln!(out, "// {line}");
         }
-        out + &lang::print(&self.before)
+        out + &print(&self.before)
     }
 }
 
@@ -301,7 +302,7 @@ impl Run<'_> {
         let info = pass.info();
         let started = Instant::now();
         if m.print_before.wants(info.name) {
-            write!(self.out, "// before {text}\n{}", lang::print(self.g))?;
+            write!(self.out, "// before {text}\n{}", print(self.g))?;
         }
         let before = self.g.clone();
         let (edits, phase) = (self.report.edits(), self.g.phase());
@@ -326,11 +327,11 @@ impl Run<'_> {
             return Err(failure(text, vec![d], before));
         }
         if m.diff && changed {
-            let diff = lang::diff(&lang::print(&before), &lang::print(self.g));
+            let diff = diff(&print(&before), &print(self.g));
             write!(self.out, "// {text}\n{diff}")?;
         }
         if m.print_after.wants(info.name) || (m.print_changed && changed) {
-            write!(self.out, "// after {text}\n{}", lang::print(self.g))?;
+            write!(self.out, "// after {text}\n{}", print(self.g))?;
         }
         self.report.steps.push(Step {
             name: text,
