@@ -12,7 +12,6 @@ pub mod path;
 pub mod proto;
 pub mod scan;
 pub mod schema;
-mod sha1;
 pub mod symbols;
 pub mod tensor;
 
