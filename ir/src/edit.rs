@@ -85,6 +85,12 @@ impl<'g> Editor<'g> {
         self
     }
 
+    /// Nodes added from here on have this location.
+    pub fn loc(&mut self, loc: Loc) -> &mut Self {
+        self.loc = loc;
+        self
+    }
+
     /// Nodes added from here on belong to module `path`.
     pub fn path(&mut self, path: Option<Path>) -> &mut Self {
         self.loc.path = path;

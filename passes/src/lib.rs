@@ -5,15 +5,19 @@
 //! **Architecture invariant.** Passes read and write graphs, nothing else: no files, no global state, no clock
 //! in any decision. What a pass needs beyond the graph is handed to it in [`pass::PassCx`].
 
+pub mod calibrate;
 pub mod canon;
 pub mod check;
 mod constant;
+pub mod convert;
 pub mod driver;
 pub mod fuse;
 mod lang;
+pub mod lower;
 pub mod manager;
 pub mod pass;
 pub mod pipeline;
+pub mod prepare;
 pub mod registry;
 
 pub use manager::{Error, Failure, Manager, Report};

@@ -26,6 +26,10 @@ passes! {
     fuse::scale::FuseScale,
     fuse::bias::FuseBias,
     fuse::act::FuseAct,
+    prepare::Prepare,
+    calibrate::Calibrate,
+    convert::Convert,
+    lower::Lower,
 }
 
 /// Named pipelines. The reason for each position stands beside it.
