@@ -550,3 +550,112 @@ fn damaged_files_never_panic() {
         let _ = import(b);
     }
 }
+
+#[test]
+fn quantized_models_arrive_in_phase_reference() {
+    let bytes = |name: &str, kind: i32, dims: &[i64], v: &[i32]| TensorProto {
+        name: Some(name.into()),
+        data_type: Some(kind),
+        dims: dims.to_vec(),
+        int32_data: v.to_vec(),
+        ..Default::default()
+    };
+    let constants = vec![
+        scalar("xs", 0.5),
+        bytes("xz", 2, &[], &[3]),
+        bytes("wq", 3, &[2, 3], &[1, -2, 3, -4, 5, -6]),
+        floats_of("ws", &[0.25, 0.125]),
+        bytes("wz", 3, &[2], &[0, 0]),
+    ];
+    let nodes = vec![
+        node("QuantizeLinear", "x xs xz", "xq", vec![]),
+        node("DequantizeLinear", "xq xs xz", "xd", vec![]),
+        node("DequantizeLinear", "wq ws wz", "wd", vec![int("axis", 0)]),
+        node("Gemm", "xd wd", "y", vec![int("transB", 1)]),
+    ];
+    let model = Model { opset: 13, inputs: vec![input("x", "N 3")], constants, nodes };
+    let g = model.import("y").unwrap().graph;
+    assert_eq!(g.phase(), quantir_ir::Phase::Reference);
+    let ops: Vec<_> = g.nodes().map(|n| g.op(n).name()).collect();
+    assert_eq!(ops, ["quantize", "dequantize", "const", "dequantize", "linear"]);
+    let x = quantir_ir::Tensor::f32(&[1, 3], vec![1.0, -1.2, 0.3]);
+    let y = quantir_ir::interp::run(&g, &[x], &mut ()).unwrap();
+    // Quantized x stands for 1, -1 and 0.5.
+    assert_eq!(y[0].floats().unwrap().to_vec(), [0.25 + 0.5 + 0.375, -0.5 - 0.625 - 0.375]);
+}
+
+#[test]
+fn fixed_inputs_are_constants() {
+    let shape = TypeProto {
+        value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+            elem_type: Some(7),
+            shape: Some(TensorShapeProto {
+                dim: vec![Dimension { value: Some(dimension::Value::DimValue(2)), ..Default::default() }],
+            }),
+        })),
+        ..Default::default()
+    };
+    let s = ValueInfoProto { name: Some("s".into()), r#type: Some(shape), ..Default::default() };
+    let output = ValueInfoProto { name: Some("y".into()), ..Default::default() };
+    let graph = GraphProto {
+        node: vec![node("Reshape", "x s", "y", vec![])],
+        input: vec![input("x", "N 6"), s],
+        output: vec![output],
+        ..Default::default()
+    };
+    let opset = OperatorSetIdProto { version: Some(13), ..Default::default() };
+    let model = ModelProto { opset_import: vec![opset], graph: Some(graph), ..Default::default() };
+    let bytes = Bytes::from(model.encode_to_vec());
+    let import = |fixed: Vec<(String, quantir_ir::Tensor)>| {
+        onnx::import_bytes(bytes.clone(), None, &Options { fixed, ..Options::default() }).map(|i| i.graph)
+    };
+    assert!(import(vec![]).unwrap_err().to_string().contains("its shape is computed from data"));
+    let g = import(vec![("s".into(), quantir_ir::Tensor::i64(&[2], vec![-1, 3]))]).unwrap();
+    same("reshape {shape=[2*N,3]} : f32[2*N,3]", std::slice::from_ref(&g));
+    assert_eq!(g.inputs().len(), 1);
+    let wrong =
+        import(vec![("s".into(), quantir_ir::Tensor::f32(&[2], vec![1.0; 2]))]).unwrap_err().to_string();
+    assert!(wrong.contains("input `s`: it is i64[2], but it is fixed to f32[2]"), "{wrong}");
+    let unknown =
+        import(vec![("t".into(), quantir_ir::Tensor::i64(&[2], vec![1; 2]))]).unwrap_err().to_string();
+    assert!(unknown.contains("its inputs are: `x`, `s`"), "{unknown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn external_data_is_read_from_the_models_folder_only() {
+    let entry = |k: &str, v: &str| StringStringEntryProto { key: Some(k.into()), value: Some(v.into()) };
+    let write = |dir: &std::path::Path, location: &str| {
+        let weight = TensorProto {
+            name: Some("w".into()),
+            data_type: Some(1),
+            dims: vec![2],
+            data_location: Some(tensor_proto::DataLocation::External as i32),
+            external_data: vec![entry("location", location), entry("offset", "4"), entry("length", "8")],
+            ..Default::default()
+        };
+        let graph = GraphProto {
+            node: vec![node("Add", "x w", "y", vec![])],
+            initializer: vec![weight],
+            input: vec![input("x", "N 2")],
+            output: vec![ValueInfoProto { name: Some("y".into()), ..Default::default() }],
+            ..Default::default()
+        };
+        let opset = OperatorSetIdProto { version: Some(13), ..Default::default() };
+        let model = ModelProto { opset_import: vec![opset], graph: Some(graph), ..Default::default() };
+        let path = dir.join("model.onnx");
+        std::fs::write(&path, model.encode_to_vec()).unwrap();
+        path
+    };
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("model");
+    std::fs::create_dir(&dir).unwrap();
+    let data: Vec<u8> = [0f32, 1.5, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(dir.join("weights.bin"), &data).unwrap();
+    std::fs::write(root.path().join("weights.bin"), &data).unwrap();
+    let g = onnx::import(&write(&dir, "weights.bin"), &Limits::default()).unwrap();
+    let w = g.constant(g.find("w").unwrap()).unwrap();
+    assert_eq!(w.floats().unwrap().to_vec(), [1.5, -2.0]);
+    let escape = onnx::import(&write(&dir, "../weights.bin"), &Limits::default()).unwrap_err();
+    assert!(matches!(escape, Error::External { .. }), "{escape}");
+}

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use quantir_ir::graph::Operands;
-use quantir_ir::ops::{Const, ConstData, Eval, Infer, Op};
+use quantir_ir::ops::{Const, ConstData, Dequantize, Op};
 use quantir_ir::shape_value::ShapeValues;
 use quantir_ir::{Diag, Dim, Elem, Graph, Loc, Phase, Storage, Tensor, Type, ValueId};
 
@@ -14,7 +14,7 @@ use super::proto::TensorProto;
 use super::symbols::Symbols;
 use super::tensor;
 use crate::error::printable;
-use crate::{Budget, Error, Limits};
+use crate::{Budget, Limits};
 
 /// What is known of an ONNX value.
 #[derive(Clone, Default)]
@@ -39,13 +39,11 @@ pub struct Import<'m> {
     contents: ShapeValues,
     transposed: HashMap<ValueId, ValueId>,
     symbols: Symbols,
-    budget: Budget,
+    pub(super) budget: Budget,
     limits: &'m Limits,
     folder: Option<Folder>,
 }
 
-/// Computed constants up to this size need no larger ones behind them.
-const SMALL_BYTES: usize = 1 << 20;
 /// Integer tensors with more elements than this are no shape arithmetic.
 const MOST_DIMS: usize = 1024;
 
@@ -179,15 +177,6 @@ impl<'m> Import<'m> {
             entry.tensor = Some(tensor.clone());
         }
         Ok(Some(tensor))
-    }
-
-    /// The content of `v` if it is a constant that occupies memory already, or a small one.
-    pub fn constant_of(&self, v: ValueId) -> Option<Tensor> {
-        if !self.graph.is_const(v) {
-            return None;
-        }
-        self.held_bytes(v)?;
-        self.graph.constant(v)
     }
 
     /// The content of a message.
@@ -393,13 +382,26 @@ impl<'m> Import<'m> {
         Ok(self.budget.charge(bytes, what)?)
     }
 
+    /// Whether `v` is a constant, or a quantized one with its scale.
+    pub fn is_weight(&self, v: ValueId) -> bool {
+        self.graph.is_const(v) || self.graph.def::<Dequantize>(v).is_some_and(|d| self.graph.is_const(d.x))
+    }
+
     /// The transpose of a matrix; computed once for each constant.
     pub fn transposed(&mut self, node: &Node<'m>, w: ValueId) -> Result<ValueId, Fail> {
         if let Some(&t) = self.transposed.get(&w) {
             return Ok(t);
         }
         let name = format!("{}.t", self.graph.name_of(w));
-        let t = self.emit(node, quantir_ir::ops::Transpose { perm: vec![1, 0] }, [w], &name)?;
+        let perm = || quantir_ir::ops::Transpose { perm: vec![1, 0] };
+        let stored = self.graph.def::<Dequantize>(w).map(|d| d.x);
+        let t = match stored {
+            Some(q) => {
+                let stored = self.emit(node, perm(), [q], &format!("{name}.q"))?;
+                self.emit(node, Dequantize {}, [stored], &name)?
+            }
+            None => self.emit(node, perm(), [w], &name)?,
+        };
         self.transposed.insert(w, t);
         Ok(t)
     }
@@ -450,58 +452,11 @@ impl<'m> Import<'m> {
             Tensor::from_ints(ty.elem.clone(), &shape, &numbers).map_err(|r| Fail::invalid(r.message))?;
         Ok(self.graph.push_const(tensor, name, loc(node.path.as_ref())))
     }
-
-    /// The result of `op` if all its operands are constants.
-    fn fold(&mut self, op: &Op, ins: &Operands) -> Result<Option<Tensor>, Error> {
-        let heavy =
-            matches!(op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Linear(_) | Op::Matmul(_) | Op::Resize(_));
-        if heavy
-            || op.results() != 1
-            || ins.is_empty()
-            || !ins.iter().flatten().all(|v| self.graph.is_const(*v))
-        {
-            return Ok(None);
-        }
-        let types: Vec<Option<&Type>> = ins.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
-        let Ok(outs) = op.infer(&Infer { ins: &types, declared: &[] }) else { return Ok(None) };
-        // Nothing grows much beyond what the file holds: a short file cannot ask for large constants.
-        let Some(held) = ins.iter().flatten().map(|v| self.held_bytes(*v)).sum::<Option<usize>>() else {
-            return Ok(None);
-        };
-        let most = held.saturating_mul(2).max(SMALL_BYTES);
-        let Some(bytes) = outs.first().and_then(bytes_of).filter(|b| *b <= most) else { return Ok(None) };
-        self.budget.charge(bytes as u64, "computed constants")?;
-        let tensors: Vec<Option<Tensor>> =
-            ins.iter().map(|v| v.and_then(|v| self.graph.constant(v))).collect();
-        let tensors: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
-        let mut results = match op.eval(&Eval { ins: &tensors, outs: &outs }) {
-            Ok(results) => results,
-            Err(_) => return Ok(None),
-        };
-        Ok(results.pop())
-    }
 }
 
 /// The storage that values of `storage` get: half floats are computed as `f32`, which holds all of them.
 pub fn computed_as(storage: Storage) -> Storage {
     if matches!(storage, Storage::F16 | Storage::BF16) { Storage::F32 } else { storage }
-}
-
-impl Import<'_> {
-    /// Bytes that a constant occupies already; `None` if its content is generated and not small.
-    fn held_bytes(&self, v: ValueId) -> Option<usize> {
-        let bytes = bytes_of(self.graph.ty(v))?;
-        match self.graph.op(self.graph.def_node(v)?) {
-            Op::Const(Const { data: ConstData::Tensor(_) }) => Some(bytes),
-            _ => Some(0).filter(|_| bytes <= SMALL_BYTES),
-        }
-    }
-}
-
-/// Bytes of a tensor of this type, if it has no symbols.
-fn bytes_of(ty: &Type) -> Option<usize> {
-    let shape = ty.shape.concrete()?;
-    quantir_ir::tensor::checked_numel(&shape)?.checked_mul(ty.elem.storage().bytes())
 }
 
 fn loc(path: Option<&Arc<str>>) -> Loc {

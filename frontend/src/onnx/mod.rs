@@ -3,6 +3,7 @@
 mod contained;
 pub mod ctx;
 pub mod external;
+mod fold;
 pub mod import;
 pub mod node;
 pub mod ops;

@@ -29,7 +29,7 @@ fn gemm<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
         }
         other => other,
     };
-    if !cx.graph.is_const(b) {
+    if !cx.is_weight(b) {
         let b = if trans_b { cx.helper(node, Transpose { perm: vec![1, 0] }, [b], "b")? } else { b };
         return product(cx, node, alpha, c, |cx, node, last| step(cx, node, Matmul {}, [a, b], last));
     }
@@ -101,7 +101,7 @@ fn bias_vector<'m>(
 /// A product with a constant matrix is a `linear` whose weight is transposed here, once.
 fn matmul<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
     let (a, b) = (cx.value(node, 0)?, cx.value(node, 1)?);
-    if cx.rank(b) == 2 && cx.rank(a) >= 2 && cx.graph.is_const(b) && !cx.graph.is_const(a) {
+    if cx.rank(b) == 2 && cx.rank(a) >= 2 && cx.is_weight(b) && !cx.graph.is_const(a) {
         let weight = cx.transposed(node, b)?;
         return cx.finish(node, Linear { act: Act::None }, [a, weight]);
     }
