@@ -2,6 +2,7 @@
 
 mod contained;
 pub mod ctx;
+mod emit;
 pub mod external;
 mod fold;
 pub mod import;
