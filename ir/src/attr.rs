@@ -368,6 +368,13 @@ macro_rules! attrs {
         pub struct $name { $($(#[$hdoc])* pub $hfield: $hty,)? $($(#[$fdoc])* pub $field: $ty),* }
         impl $crate::ops::Attrs for $name {
             const ATTRS: &'static [&'static str] = &[$(stringify!($field)),*];
+            fn defaults() -> Vec<Option<$crate::attr::AttrValue>> {
+                vec![$({
+                    let default: Option<$ty> = None;
+                    $(let default: Option<$ty> = default.or(Some($default));)?
+                    default.as_ref().map($crate::attr::Attr::to_value)
+                }),*]
+            }
             #[allow(unused_mut)]
             fn attrs(&self) -> $crate::attr::AttrList {
                 let mut list = $crate::attr::AttrList::new();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::Hash;
 
 use crate::NodeId;
-use crate::attr::AttrList;
+use crate::attr::{AttrList, AttrValue};
 use crate::diag::Reason;
 use crate::graph::{Node, Phase};
 use crate::tensor::Tensor;
@@ -17,6 +17,8 @@ use crate::types::Type;
 pub trait Attrs: Sized {
     /// The attributes' names.
     const ATTRS: &'static [&'static str];
+    /// Their defaults, in the same order; `None` for one that must be given.
+    fn defaults() -> Vec<Option<AttrValue>>;
     /// Those that differ from their default.
     fn attrs(&self) -> AttrList;
     /// From text; the reason names the attribute that does not fit.
@@ -209,9 +211,11 @@ macro_rules! ops {
                 $(for name in $name::NAMES {
                     rows.push(OpRow {
                         name,
+                        op: stringify!($name),
                         module: stringify!($module),
                         operands: $name::OPERANDS,
                         attrs: $name::ATTRS,
+                        defaults: $name::defaults(),
                         phases: $name::PHASES,
                     });
                 })*
@@ -226,12 +230,16 @@ macro_rules! ops {
 pub struct OpRow {
     /// Name in the text.
     pub name: &'static str,
+    /// Name in Rust; several names in the text may be one op.
+    pub op: &'static str,
     /// File of the op.
     pub module: &'static str,
     /// Operands.
     pub operands: &'static [OperandSpec],
     /// Attributes.
     pub attrs: &'static [&'static str],
+    /// Their defaults; `None` for one that must be given.
+    pub defaults: Vec<Option<AttrValue>>,
     /// First and last phase.
     pub phases: (Phase, Phase),
 }
