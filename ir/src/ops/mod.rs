@@ -299,7 +299,7 @@ pub mod linear;
 pub mod matmul;
 pub(crate) mod moved;
 pub mod observe;
-mod operand;
+pub(crate) mod operand;
 pub mod pad;
 pub mod pool;
 pub mod qbinary;

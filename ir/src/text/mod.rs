@@ -39,4 +39,9 @@ pub use names::Names;
 pub use parse::{Blobs, MAX_ERRORS, Options, Parsed, parse, parse_keeping_blobs, parse_source, parse_with};
 pub use print::{print, print_to, print_type};
 pub use quote::{is_bare, is_symbol, number, quoted, sigil};
-pub use source::SourceMap;
+pub use source::{NodePlaces, SourceMap};
+
+pub(crate) use example::dims_in;
+pub(crate) use names::{nodes_in_order, quant_names};
+pub(crate) use node::count;
+pub(crate) use parse::suggest;

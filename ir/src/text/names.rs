@@ -49,9 +49,9 @@ pub(crate) fn values_in_order(g: &Graph) -> impl Iterator<Item = ValueId> + '_ {
     g.inputs().iter().copied().chain(results)
 }
 
-/// The nodes in order; at most as many as there ever were, should the order run in a circle.
+/// The nodes in order; one more than there ever were at most, should the order run in a circle.
 pub(crate) fn nodes_in_order(g: &Graph) -> impl Iterator<Item = NodeId> + '_ {
-    g.nodes().take(g.node_bound())
+    g.nodes().take(g.node_bound() + 1)
 }
 
 /// Gives out names of which no two are equal, in linear time.
