@@ -10,7 +10,7 @@ use std::path::Path;
 use bytes::Bytes;
 use quantir_ir::attr::{Attr, AttrValue};
 use quantir_ir::ops::ConstData;
-use quantir_ir::{Elem, Graph, Op, Storage, Tensor, text};
+use quantir_ir::{Elem, Graph, Op, Storage, Tensor, text, verify};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, write_atomically};
@@ -31,7 +31,7 @@ pub fn save(g: &Graph, path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Reads a model file; constants are views of the mapped file.
+/// Reads and verifies a model file; constants are views of the mapped file.
 pub fn load(path: &Path) -> Result<Graph, Error> {
     load_bytes(crate::map::map_path(path)?, &path.display().to_string())
 }
@@ -79,7 +79,10 @@ pub fn load_bytes(bytes: Bytes, name: &str) -> Result<Graph, Error> {
             ));
         }
     }
-    Ok(g)
+    match verify(&g) {
+        found if found.is_empty() => Ok(g),
+        found => Err(diags(found)),
+    }
 }
 
 /// Constants that the text names by hash, widest elements first so that all are aligned, then by hash.

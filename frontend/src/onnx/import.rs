@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use quantir_ir::verify;
 use quantir_ir::{Elem, Graph, Shape, Tensor, Type};
 
 use super::ctx::{Import, computed_as};
@@ -92,6 +93,10 @@ pub fn import_model(
     let mut removed = Vec::new();
     let all: Vec<_> = cx.graph.nodes().collect();
     cx.graph.remove_dead(all, &mut removed);
+    let diags = verify(&cx.graph);
+    if !diags.is_empty() {
+        return Err(Error::Graph { place: "the imported graph".into(), diags });
+    }
     Ok(Imported { graph: cx.graph, notes: cx.notes })
 }
 
