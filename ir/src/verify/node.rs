@@ -124,6 +124,10 @@ impl Verifier<'_> {
         }
         // Cloned because `infer` takes a slice; a type is a few dimensions.
         let declared: SmallVec<[Type; 1]> = node.outs.iter().map(|&v| g.ty(v).clone()).collect();
+        // Inference relies on sound quantizations, and an unsound one is reported where it is declared.
+        if ins.iter().flatten().copied().chain(&declared).any(|t| !super::types::is_sound(t)) {
+            return;
+        }
         let inferred = match node.op.infer(&Infer { ins: &ins, declared: &declared }) {
             Ok(types) => types,
             Err(reason) => return self.report(reason.diag("type"), Place::Node(n), self.here(n)),

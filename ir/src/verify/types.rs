@@ -34,6 +34,11 @@ impl Verifier<'_> {
     }
 }
 
+/// Whether the type's quantization, if it has one, satisfies invariant 6.
+pub(super) fn is_sound(t: &Type) -> bool {
+    t.elem.quant().is_none_or(|q| sound(q, t).is_ok())
+}
+
 fn sound(q: &Quant, t: &Type) -> Result<(), String> {
     // First what the accessors of a quantization rely on.
     if let QParams::Product(x, w) = &q.params {
