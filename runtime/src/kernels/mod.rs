@@ -21,6 +21,7 @@ pub mod conv;
 pub mod depthwise;
 pub mod epilogue;
 mod error;
+pub(crate) mod float;
 pub mod gemm;
 pub mod lut;
 pub mod mul;

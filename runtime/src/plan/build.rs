@@ -261,8 +261,12 @@ impl Builder<'_> {
             LayoutRule::RowMajor => Layout::RowMajor,
             LayoutRule::ChannelsLast => Layout::ChannelsLast,
             LayoutRule::Follow => {
-                let of = |v: &ValueId| self.slots[self.values[v.index()] as usize].layout;
-                let any = node.ins.iter().flatten().any(|v| of(v) == Layout::ChannelsLast);
+                let rank = node.outs.first().map_or(0, |&v| self.g.ty(v).rank());
+                let last = |v: &ValueId| {
+                    let slot = &self.slots[self.values[v.index()] as usize];
+                    slot.layout == Layout::ChannelsLast && slot.shaped.dims.len() == rank
+                };
+                let any = node.ins.iter().flatten().any(last);
                 if any { Layout::ChannelsLast } else { Layout::RowMajor }
             }
         }
@@ -304,8 +308,10 @@ impl Builder<'_> {
         let mut from = slot;
         if have.shaped.dims != operand.shaped.dims {
             // Leading dimensions of length 1 change no byte of a row-major value.
-            let (name, buffer) = (have.name.clone(), have.buffer);
-            from = self.slot(name, buffer, operand.shaped.clone(), Layout::RowMajor);
+            let own = Operand { shaped: have.shaped.clone(), layout: Layout::RowMajor, constant: None };
+            let plain = self.want(slot, &own);
+            let Slot { name, buffer, .. } = &self.slots[plain as usize];
+            from = self.slot(name.clone(), *buffer, operand.shaped.clone(), Layout::RowMajor);
         }
         let have = &self.slots[from as usize];
         if have.layout == operand.layout.of(&have.shaped.dims) {

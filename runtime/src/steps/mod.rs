@@ -1,15 +1,28 @@
 //! What the steps of a plan do: kernels bound to shapes, weights and layouts.
 
+mod conv_f32;
+mod convert;
+mod elementwise;
 pub(crate) mod fallback;
+mod linear_f32;
+mod movement;
+mod normal;
+mod pool;
+mod qbinary;
+mod qconv;
+mod quantized;
+mod records;
 pub(crate) mod relayout;
+mod shape;
+mod strided;
 
 use quantir_ir::{Op, Reason, Tensor};
 use smallvec::SmallVec;
 
 use crate::isa::Isa;
-use crate::kernels::table::{Accept, Fuses, KernelRecord, Scheme};
 use crate::par::Par;
-use crate::plan::{Layout, LayoutRule, Shaped};
+use crate::plan::{Layout, Shaped};
+pub(crate) use records::RECORDS;
 
 /// The memory of one step.
 pub(crate) struct Io<'a> {
@@ -107,37 +120,3 @@ impl Built {
         Ok(Built::Kernel(Box::new(kernel), uses.into()))
     }
 }
-
-/// All kernels, by family.
-pub(crate) static RECORDS: &[KernelRecord] = &[
-    KernelRecord {
-        name: "alias",
-        ops: &["identity", "dropout", "observe"],
-        operands: &[ANY],
-        results: &[ANY],
-        fuses: Fuses::Nothing,
-        isas: &[Isa::Scalar],
-        preference: 1,
-        exact: true,
-        layout: LayoutRule::Follow,
-        relayouts: false,
-        check: |_, _, _| Ok(()),
-        build: |_| Ok(Built::Alias(0)),
-    },
-    KernelRecord {
-        name: "alias",
-        ops: &["reshape"],
-        operands: &[ANY],
-        results: &[ANY],
-        fuses: Fuses::Nothing,
-        isas: &[Isa::Scalar],
-        preference: 1,
-        exact: true,
-        layout: LayoutRule::RowMajor,
-        relayouts: false,
-        check: |_, _, _| Ok(()),
-        build: |_| Ok(Built::Alias(0)),
-    },
-];
-
-const ANY: Accept = Accept { storages: &[], scheme: Scheme::Any, constant: false };

@@ -83,9 +83,8 @@ fn transpose<T: Copy>(x: &[T], out: &mut [T], rows: usize, columns: usize, first
 }
 
 impl Kernel for Relayout {
-    fn run(&self, io: Io<'_>) -> Result<(), Reason> {
-        let mut outs = io.outs;
-        self.apply(io.ins[0], outs[0], io.par);
+    fn run(&self, mut io: Io<'_>) -> Result<(), Reason> {
+        self.apply(io.ins[0], io.outs[0], io.par);
         Ok(())
     }
 }
