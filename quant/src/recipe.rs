@@ -38,9 +38,14 @@ impl QConfigMapping {
     /// The mapping that a recipe describes. All mistakes are reported at once; `Error::Text` holds them, each
     /// labelled with its place in `text`.
     pub fn from_toml(text: &str) -> Result<QConfigMapping, Error> {
+        QConfigMapping::from_toml_over(text, QConfigMapping::new())
+    }
+
+    /// As [`QConfigMapping::from_toml`]; a recipe without `base` changes `base`.
+    pub fn from_toml_over(text: &str, base: QConfigMapping) -> Result<QConfigMapping, Error> {
         let mut reader = Reader { diags: Vec::new() };
         let mapping = match DeTable::parse(text) {
-            Ok(table) => reader.mapping(table.get_ref()),
+            Ok(table) => reader.mapping(table.get_ref(), base),
             Err(e) => {
                 let mut d = Diag::error("recipe", e.message());
                 if let Some(span) = e.span() {
@@ -137,9 +142,8 @@ impl Reader {
         None
     }
 
-    fn mapping(&mut self, t: &DeTable) -> QConfigMapping {
+    fn mapping(&mut self, t: &DeTable, mut m: QConfigMapping) -> QConfigMapping {
         self.known(t, &["base", "global", "rule"]);
-        let mut m = QConfigMapping::new();
         if let Some(v) = t.get("base")
             && let Some(name) = self.string(v)
         {

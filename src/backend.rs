@@ -1,0 +1,102 @@
+//! What this project's runtime computes on integers, derived from its kernel table, so that "supported" cannot differ
+//! from "implemented".
+
+use quantir_ir::Storage;
+use quantir_quant::backend::{SAME_OPS, TABLE_OPS};
+use quantir_quant::{BackendConfig, Ends, OpSupport, Role, WeightSupport};
+use quantir_runtime::KernelRecord;
+use quantir_runtime::table::{Accept, Fuses, Scheme, records};
+
+/// Float ops, the integer ops that stand for them, and how they take part.
+const COUNTERPARTS: &[(&str, &str, Role)] = &[
+    ("conv1d", "qconv1d", Role::Weighted { axis: 0 }),
+    ("conv2d", "qconv2d", Role::Weighted { axis: 0 }),
+    ("conv3d", "qconv3d", Role::Weighted { axis: 0 }),
+    ("linear", "qlinear", Role::Weighted { axis: 0 }),
+    ("add", "qadd", Role::Compute),
+    ("mul", "qmul", Role::Compute),
+    ("mean", "qmean", Role::Unary),
+    ("avg_pool", "qavg_pool", Role::Unary),
+    ("concat", "qconcat", Role::Joined),
+];
+
+/// Float ops without an integer op.
+const MISSING: &[(&str, Role, &str)] = &[
+    ("conv_transpose1d", Role::Weighted { axis: 1 }, "transposed convolution has no integer kernel"),
+    ("conv_transpose2d", Role::Weighted { axis: 1 }, "transposed convolution has no integer kernel"),
+    ("conv_transpose3d", Role::Weighted { axis: 1 }, "transposed convolution has no integer kernel"),
+];
+
+/// The runtime of this project.
+pub fn native() -> BackendConfig {
+    let mut entries = Vec::new();
+    for &(float, integer, role) in COUNTERPARTS {
+        entries.push(support(float, integer, role));
+    }
+    for op in TABLE_OPS {
+        entries.push(support(op, "qlut", Role::Table));
+    }
+    for op in SAME_OPS {
+        entries.push(support(op, op, Role::Same));
+    }
+    for &(op, role, why) in MISSING {
+        entries.push(OpSupport::new(op, role).refuse(why));
+    }
+    BackendConfig::from_entries("native", entries)
+}
+
+/// What the kernels of op `kernel` accept, for op `op`.
+fn support(op: &str, kernel: &str, role: Role) -> OpSupport {
+    let serving: Vec<&KernelRecord> = records()
+        .iter()
+        .filter(|r| r.ops.contains(&kernel) && !storages(r.operands.first()).is_empty())
+        .collect();
+    let mut support = OpSupport::new(op, role);
+    if serving.is_empty() {
+        return support.refuse(&format!("there is no kernel for `{kernel}`"));
+    }
+    let mut activation: Vec<Ends> = Vec::new();
+    for e in serving.iter().flat_map(|r| storages(r.operands.first())).map(Ends::full) {
+        if !activation.contains(&e) {
+            activation.push(e);
+        }
+    }
+    support.activation = activation;
+    if serving.iter().any(|r| r.fuses != Fuses::Nothing) {
+        support.acts.extend(["relu", "clip"].map(String::from));
+    }
+    if serving.iter().any(|r| r.fuses == Fuses::Any) {
+        support.acts.push("hard_swish".into());
+    }
+    if let Role::Weighted { .. } = role {
+        let weights: Vec<&Accept> = serving.iter().filter_map(|r| r.operands.get(1)).collect();
+        support.weight = Some(WeightSupport {
+            integers: weights.iter().flat_map(|a| storages(Some(a))).map(Ends::full).collect(),
+            zero_points: false,
+            per_channel: weights.iter().any(|a| matches!(a.scheme, Scheme::PerChannel | Scheme::Any)),
+        });
+    }
+    support
+}
+
+/// The 8-bit storages of quantized elements that an operand may have.
+fn storages(accept: Option<&Accept>) -> Vec<Storage> {
+    let Some(a) = accept.filter(|a| a.scheme != Scheme::Plain) else { return Vec::new() };
+    let all = [Storage::U8, Storage::I8];
+    all.into_iter().filter(|s| a.storages.is_empty() || a.storages.contains(s)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_listed_is_served_by_a_kernel() {
+        let backend = native();
+        for &(float, integer, _) in COUNTERPARTS {
+            let listed = backend.get(float).is_some_and(|e| e.refusal.is_none());
+            let served = records().iter().any(|r| r.ops.contains(&integer));
+            assert_eq!(listed, served, "{float}");
+        }
+    }
+}

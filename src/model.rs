@@ -1,0 +1,159 @@
+//! A model on its way from float to integers, with its stage in its type.
+
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+use quantir_ir::Graph;
+use quantir_passes::convert::convert;
+use quantir_passes::lower::lower;
+use quantir_passes::prepare::{PrepareReport, prepare};
+use quantir_passes::{Manager, Pipeline, Registry};
+use quantir_quant::{Calibration, QConfigMapping};
+
+use crate::backend;
+use crate::calibrate::{CalibrateOptions, calibrate};
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::file;
+use crate::session::{Session, SessionOptions};
+
+/// Float ops only.
+#[derive(Clone, Debug)]
+pub struct Float;
+/// Observers inserted, nothing seen yet.
+#[derive(Clone, Debug)]
+pub struct Observed(PrepareReport);
+/// Observers have seen data.
+#[derive(Clone, Debug)]
+pub struct Calibrated(Calibration);
+/// Quantize and dequantize around float ops.
+#[derive(Clone, Debug)]
+pub struct Reference;
+/// Integer ops.
+#[derive(Clone, Debug)]
+pub struct Integer;
+
+/// A model at one stage. Steps consume it and return the next stage, so the wrong order does not compile:
+///
+/// ```compile_fail
+/// # fn f(model: quantir::Model<quantir::Float>) {
+/// model.convert(); // a float model has not been calibrated
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Model<Stage> {
+    graph: Arc<Graph>,
+    stage: Stage,
+    marker: PhantomData<Stage>,
+}
+
+impl<S> Model<S> {
+    fn with(graph: Arc<Graph>, stage: S) -> Model<S> {
+        Model { graph, stage, marker: PhantomData }
+    }
+    /// The graph; `quantir::print` shows it.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+    /// The graph, shared.
+    pub fn shared_graph(&self) -> Arc<Graph> {
+        self.graph.clone()
+    }
+    /// Makes it ready to run.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session, Error> {
+        Session::new(self.graph.clone(), options)
+    }
+    /// Saves the graph and its constants as `.qir.safetensors`, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        file::save(&self.graph, path)
+    }
+}
+
+impl Model<Float> {
+    /// Loads a float model: `.onnx`, or a `.qir` / `.qir.safetensors` of phase float.
+    pub fn load(path: &Path) -> Result<Model<Float>, Error> {
+        Model::from_graph(file::load(path)?)
+    }
+
+    /// Takes a graph of phase float.
+    pub fn from_graph(graph: Graph) -> Result<Model<Float>, Error> {
+        if graph.phase() != quantir_ir::Phase::Float {
+            return Err(Error::Usage(
+                format!("the model is already of phase {}", graph.phase()),
+                "give the float model".into(),
+            ));
+        }
+        Ok(Model::with(Arc::new(graph), Float))
+    }
+
+    /// Folds shape arithmetic and batch norms, fuses activations, cleans up.
+    pub fn fuse(self) -> Result<Model<Float>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        let pipeline = Pipeline::parse("canon,fuse", &Registry::standard())?;
+        Manager::default().run(&pipeline, &mut g, &mut String::new())?;
+        Ok(Model::with(Arc::new(g), Float))
+    }
+
+    /// Inserts observers as `mapping` asks and the runtime's kernels allow.
+    pub fn prepare(self, mapping: &QConfigMapping) -> Result<Model<Observed>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        let report = prepare(&mut g, mapping, &backend::native())?;
+        Ok(Model::with(Arc::new(g), Observed(report)))
+    }
+}
+
+impl Model<Observed> {
+    /// Why ops stay float, as far as it is known before conversion.
+    pub fn report(&self) -> &PrepareReport {
+        &self.stage.0
+    }
+
+    /// Shows the data to the observers.
+    pub fn calibrate(self, data: &Dataset, options: &CalibrateOptions) -> Result<Model<Calibrated>, Error> {
+        let calibration = calibrate(&self.graph, data, options)?;
+        Ok(Model::with(self.graph, Calibrated(calibration)))
+    }
+
+    /// Takes a calibration that was saved or written by hand.
+    pub fn with_calibration(self, calibration: Calibration) -> Model<Calibrated> {
+        Model::with(self.graph, Calibrated(calibration))
+    }
+}
+
+impl Model<Calibrated> {
+    /// What the observers found; its text can be saved, compared and edited.
+    pub fn calibration(&self) -> &Calibration {
+        &self.stage.0
+    }
+
+    /// Replaces observers by quantize and dequantize.
+    pub fn convert(self) -> Result<Model<Reference>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        convert(&mut g, &self.stage.0)?;
+        Ok(Model::with(Arc::new(g), Reference))
+    }
+}
+
+impl Model<Reference> {
+    /// Replaces quantize, float op, dequantize by integer ops wherever a kernel exists.
+    pub fn lower(self) -> Result<Model<Integer>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        lower(&mut g, &backend::native())?;
+        Ok(Model::with(Arc::new(g), Integer))
+    }
+}
+
+impl Model<Integer> {
+    /// Loads a quantized model.
+    pub fn load(path: &Path) -> Result<Model<Integer>, Error> {
+        let graph = file::load(path)?;
+        if graph.phase() != quantir_ir::Phase::Integer {
+            return Err(Error::Usage(
+                format!("the model is of phase {}, not quantized", graph.phase()),
+                "quantize it with `qir quantize`".into(),
+            ));
+        }
+        Ok(Model::with(Arc::new(graph), Integer))
+    }
+}

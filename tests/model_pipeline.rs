@@ -1,0 +1,92 @@
+//! The main job on the digits network that the repository carries.
+
+use std::path::{Path, PathBuf};
+
+use quantir::calibrate::CalibrateOptions;
+use quantir::data::{Dataset, Normalize};
+use quantir::evaluate::{argmax_rows, compare};
+use quantir::{Float, Integer, Isa, Model, QConfigMapping, SessionOptions, convert_fx, prepare_fx};
+
+fn digits(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits").join(file)
+}
+
+fn open(file: &str, model: &Model<Float>) -> Dataset {
+    Dataset::open(&digits(file), model.graph(), "0,16".parse().unwrap()).unwrap()
+}
+
+fn quantized() -> Model<Integer> {
+    let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
+    let mut data = open("calibration.npz", &model);
+    data.truncate(64);
+    let observed = prepare_fx(model, &QConfigMapping::native()).unwrap();
+    convert_fx(observed.calibrate(&data, &CalibrateOptions::default()).unwrap()).unwrap()
+}
+
+#[test]
+fn digits_lose_at_most_half_a_point() {
+    let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
+    let test = open("test.npz", &model);
+    let options = SessionOptions::single_thread();
+    let float = model.fuse().unwrap().session(&options).unwrap();
+    let int8 = quantized().session(&options).unwrap();
+    let c = compare(&float, &int8, &test, &|_| {}).unwrap();
+    let (f, q) = c.top1.unwrap();
+    assert!(f > 0.99, "float accuracy {f}");
+    assert!(f - q <= 0.005, "float {f}, int8 {q}");
+}
+
+#[test]
+fn integers_have_the_same_bits_on_every_path_and_after_a_round_trip_through_a_file() {
+    let model = quantized();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.qir.safetensors");
+    model.save(&path).unwrap();
+    let loaded = Model::<Integer>::load(&path).unwrap();
+    let float = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
+    let inputs = open("test.npz", &float).batch(0, 5).unwrap();
+    let interpreted = SessionOptions { interpret: true, ..SessionOptions::single_thread() };
+    let want = model.session(&interpreted).unwrap().run(&inputs).unwrap();
+    for isa in Isa::available() {
+        for threads in [1, 2] {
+            let options = SessionOptions { threads: Some(threads), isa: Some(isa), interpret: false };
+            let got = loaded.session(&options).unwrap().run(&inputs).unwrap();
+            assert_eq!(want[0].bytes(), got[0].bytes(), "{isa} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn calibration_does_not_depend_on_the_number_of_threads() {
+    let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
+    let mut data = open("calibration.npz", &model);
+    data.truncate(24);
+    let observed = prepare_fx(model, &QConfigMapping::native()).unwrap();
+    let with = |threads| {
+        let options = CalibrateOptions { threads: Some(threads), ..CalibrateOptions::default() };
+        observed.clone().calibrate(&data, &options).unwrap().calibration().to_string()
+    };
+    assert_eq!(with(1), with(2));
+}
+
+#[test]
+fn samples_beyond_a_fixed_batch_are_run_in_turn() {
+    let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
+    let inputs = open("test.npz", &model).batch(0, 3).unwrap();
+    let dynamic = model.session(&SessionOptions::single_thread()).unwrap();
+    let text = quantir::ir::text::print(dynamic.graph());
+    assert!(text.contains("batch"), "the network has a symbolic batch");
+    let all = argmax_rows(&dynamic.run(&inputs).unwrap()[0]).unwrap();
+    let one =
+        |i| argmax_rows(&dynamic.run(&open("test.npz", &model).batch(i, 1).unwrap()).unwrap()[0]).unwrap()[0];
+    assert_eq!(all, [one(0), one(1), one(2)]);
+}
+
+#[test]
+fn normalization_is_optional() {
+    let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
+    let raw = Dataset::open(&digits("test.npz"), model.graph(), Normalize::none()).unwrap();
+    let scaled = open("test.npz", &model);
+    let (a, b) = (raw.batch(0, 1).unwrap(), scaled.batch(0, 1).unwrap());
+    assert_eq!(a[0].floats().unwrap()[10] / 16.0, b[0].floats().unwrap()[10]);
+}
