@@ -234,6 +234,7 @@ impl Manager {
             g,
             out,
             report: Report { steps: Vec::new(), cx: cx.with_limit(self.bisect) },
+            copy: None,
         };
         run.items(&pipeline.items, 0)?;
         let report = run.report;
@@ -254,6 +255,8 @@ struct Run<'a> {
     g: &'a mut Graph,
     out: &'a mut dyn Write,
     report: Report,
+    /// A copy of the graph as it is, if no pass changed it since the copy was made.
+    copy: Option<Graph>,
 }
 
 impl Run<'_> {
@@ -304,7 +307,7 @@ impl Run<'_> {
         if m.print_before.wants(info.name) {
             write!(self.out, "// before {text}\n{}", print(self.g))?;
         }
-        let before = self.g.clone();
+        let before = self.copy.take().unwrap_or_else(|| self.g.clone());
         let (edits, phase) = (self.report.edits(), self.g.phase());
 
         let clock = Instant::now();
@@ -312,7 +315,7 @@ impl Run<'_> {
         let time = clock.elapsed();
 
         let changed = match outcome {
-            Ok(c) => c == Changed::Yes,
+            Ok(c) => c == Changed::Yes || self.report.edits() > edits,
             Err(d) => return Err(failure(text, vec![d], before)),
         };
         if m.verify == Verify::Each || self.g.phase() != phase {
@@ -333,6 +336,7 @@ impl Run<'_> {
         if m.print_after.wants(info.name) || (m.print_changed && changed) {
             write!(self.out, "// after {text}\n{}", print(self.g))?;
         }
+        let nodes = (before.node_count(), self.g.node_count());
         self.report.steps.push(Step {
             name: text,
             depth,
@@ -340,8 +344,11 @@ impl Run<'_> {
             overhead: started.elapsed().saturating_sub(time),
             edits: self.report.edits() - edits,
             changed,
-            nodes: (before.node_count(), self.g.node_count()),
+            nodes,
         });
+        if !changed {
+            self.copy = Some(before);
+        }
         Ok(())
     }
 

@@ -17,6 +17,8 @@ use quantir_ir::TypeId;
 use quantir_ir::graph::Operands;
 use quantir_ir::loc::Path;
 
+use smallvec::SmallVec;
+
 use crate::prelude::*;
 
 /// The pass `cse`.
@@ -29,7 +31,7 @@ const INFO: PassInfo = PassInfo::new("cse", "Compute equal things once").phases(
 struct Key {
     op: Op,
     ins: Operands,
-    types: Vec<TypeId>,
+    types: SmallVec<[TypeId; 1]>,
     module: Option<Path>,
 }
 

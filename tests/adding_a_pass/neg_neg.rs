@@ -1,0 +1,21 @@
+//! Removes two negations in a row.
+//!
+//! ```qir
+//! %a = neg %x : f32[1,8]
+//! %y = neg %a : f32[1,8]          =>     (users of %y use %x)
+//! ```
+
+use crate::prelude::*;
+
+/// The pass `neg-neg`.
+pub struct NegNeg;
+
+impl Rewrite for NegNeg {
+    const INFO: PassInfo = PassInfo::new("neg-neg", "Remove two negations in a row");
+
+    fn rewrite(&self, g: &Graph, at: NodeId) -> Option<Edit> {
+        let outer = g.get::<Neg>(at)?;
+        let inner = g.def::<Neg>(outer.x)?;
+        Edit::forward(g, outer.out, inner.x)
+    }
+}
