@@ -12,7 +12,6 @@ mod constant;
 pub mod convert;
 pub mod driver;
 pub mod fuse;
-mod lang;
 pub mod lower;
 pub mod manager;
 pub mod pass;

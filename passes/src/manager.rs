@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use quantir_ir::text::{diff, print};
+use quantir_ir::verify::verify;
 use quantir_ir::{Diag, Graph};
 
 use crate::check::same_meaning;
-use crate::lang;
 use crate::pass::{Changed, EditRecord, Options, Pass, PassCx};
 use crate::pipeline::{Item, Pipeline};
 
@@ -225,7 +225,7 @@ impl Manager {
         out: &mut dyn Write,
         cx: PassCx,
     ) -> Result<Report, Error> {
-        let diags = lang::verify(g);
+        let diags = verify(g);
         if !diags.is_empty() {
             return Err(Error::Verify(diags));
         }
@@ -239,7 +239,7 @@ impl Manager {
         run.items(&pipeline.items, 0)?;
         let report = run.report;
         if self.verify == Verify::Phases {
-            let diags = lang::verify(g);
+            let diags = verify(g);
             if let (Some(last), false) = (pipeline.passes().last(), diags.is_empty()) {
                 let pass = format!("…,{}", last.info().name);
                 return Err(Error::Pass(Box::new(Failure { pass, diags, before: g.clone() })));
@@ -319,7 +319,7 @@ impl Run<'_> {
             Err(d) => return Err(failure(text, vec![d], before)),
         };
         if m.verify == Verify::Each || self.g.phase() != phase {
-            let diags = lang::verify(self.g);
+            let diags = verify(self.g);
             if !diags.is_empty() {
                 return Err(failure(text, diags, before));
             }

@@ -18,7 +18,8 @@
 
 use std::fmt::Write;
 
-use quantir_ir::text::{diff, parse, print};
+use quantir_ir::text::{Options, diff, parse, print};
+use quantir_ir::verify::verify_text;
 use quantir_ir::{Diag, Graph};
 use quantir_passes::manager::{Manager, Report, Verify};
 use quantir_passes::{Pipeline, Registry, check};
@@ -165,7 +166,7 @@ impl<'t> Case<'t> {
     /// Parse, round trip, verify, passes.
     fn execute(&self, pipeline: Option<&str>, registry: &Registry) -> Result<Option<Done>, Vec<Diag>> {
         let one = |d: Diag| vec![d];
-        let before = parse(self.source)?;
+        let before = verify_text(self.source, &Options::default())?;
         let text = print(&before);
         let again = parse(&text).map_err(|d| {
             one(Diag::error("round-trip", format!("the printed graph does not parse\n{}", render(&d))))
