@@ -170,7 +170,8 @@ impl Accept {
 }
 
 impl Scheme {
-    fn words(self) -> &'static str {
+    /// In words, as the rest of "must be …".
+    pub fn words(self) -> &'static str {
         match self {
             Scheme::Plain => "plain",
             Scheme::PerTensor => "quantized per tensor",
