@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use crate::NodeId;
 use crate::diag::Diag;
 use crate::entity::SideTable;
 use crate::graph::Node;
@@ -12,6 +11,7 @@ use crate::ops::{Infer, Op};
 use crate::text::{self, dims_in, is_symbol, sigil, suggest};
 use crate::types::Type;
 use crate::verify::{Place, Verifier};
+use crate::{NodeId, TypeId};
 
 impl Verifier<'_> {
     /// Symbols and observers by themselves.
@@ -59,11 +59,13 @@ impl Verifier<'_> {
     /// All that needs live ids.
     pub(super) fn contents(&mut self) {
         let g = self.g;
-        let mut checked = SideTable::new(false);
+        // For each type whether it was looked at, and whether it is usable.
+        let mut usable: SideTable<TypeId, Option<bool>> = SideTable::new(None);
         let mut observed = vec![false; g.observers.len()];
         for (i, &v) in g.inputs().iter().enumerate() {
-            if !std::mem::replace(&mut checked[g.value(v).ty], true) {
-                self.type_alone(g.ty(v), Place::Input(i));
+            let ty = g.value(v).ty;
+            if usable[ty].is_none() {
+                usable[ty] = Some(self.type_alone(g.ty(v), Place::Input(i)));
             }
         }
         for n in g.nodes() {
@@ -72,12 +74,17 @@ impl Verifier<'_> {
             }
             let node = g.node(n);
             for (i, &v) in node.outs.iter().enumerate() {
-                if !std::mem::replace(&mut checked[g.value(v).ty], true) {
-                    self.type_alone(g.ty(v), Place::Result(n, i));
+                let ty = g.value(v).ty;
+                if usable[ty].is_none() {
+                    usable[ty] = Some(self.type_alone(g.ty(v), Place::Result(n, i)));
                 }
             }
             self.phase(n, node);
-            self.results(n, node);
+            // Inference relies on sound types, and an unsound one is reported where it is declared.
+            let mut values = node.ins.iter().flatten().chain(&node.outs);
+            if values.all(|&v| usable[g.value(v).ty] != Some(false)) {
+                self.results(n, node);
+            }
             self.symbols(n, node);
             match &node.op {
                 Op::Observe(o) => match g.observers.get_index_of(&o.by.0) {
@@ -124,10 +131,6 @@ impl Verifier<'_> {
         }
         // Cloned because `infer` takes a slice; a type is a few dimensions.
         let declared: SmallVec<[Type; 1]> = node.outs.iter().map(|&v| g.ty(v).clone()).collect();
-        // Inference relies on sound quantizations, and an unsound one is reported where it is declared.
-        if ins.iter().flatten().copied().chain(&declared).any(|t| !super::types::is_sound(t)) {
-            return;
-        }
         let inferred = match node.op.infer(&Infer { ins: &ins, declared: &declared }) {
             Ok(types) => types,
             Err(reason) => return self.report(reason.diag("type"), Place::Node(n), self.here(n)),

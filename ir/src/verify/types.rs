@@ -7,12 +7,14 @@ use crate::types::Type;
 use crate::verify::{Place, Verifier};
 
 impl Verifier<'_> {
-    /// What is wrong with a type, whatever has it.
-    pub(super) fn type_alone(&mut self, t: &Type, place: Place) {
+    /// What is wrong with a type, whatever has it. False if inference on it would only repeat the complaint.
+    pub(super) fn type_alone(&mut self, t: &Type, place: Place) -> bool {
+        let mut usable = true;
         for d in &t.shape.0 {
             if d.as_lit().is_some_and(|n| n < 0) {
                 let found = Diag::error("dim", format!("dimension {d} of {} is negative", self.ty(t)));
                 self.report(found, place.clone(), "this type");
+                usable = false;
             }
             let mut unknown = None;
             d.symbols(&mut |s| {
@@ -30,13 +32,10 @@ impl Verifier<'_> {
         {
             let found = Diag::error("quant", why).note(format!("in type {}", self.ty(t)));
             self.report(found, place, "this type");
+            usable = false;
         }
+        usable
     }
-}
-
-/// Whether the type's quantization, if it has one, satisfies invariant 6.
-pub(super) fn is_sound(t: &Type) -> bool {
-    t.elem.quant().is_none_or(|q| sound(q, t).is_ok())
 }
 
 fn sound(q: &Quant, t: &Type) -> Result<(), String> {
