@@ -1,8 +1,12 @@
 //! Removes two negations in a row.
 //!
 //! ```qir
+//! input %x: f32[1,8]
 //! %a = neg %x : f32[1,8]
-//! %y = neg %a : f32[1,8]          =>     (users of %y use %x)
+//! %b = neg %a : f32[1,8]
+//! %y = relu %b : f32[1,8]
+//! =>
+//! %y = relu %x : f32[1,8]
 //! ```
 
 use crate::prelude::*;

@@ -1,4 +1,14 @@
 //! The pass `calibrate`, for tests and first looks: random data instead of a user's.
+//!
+//! The graph stays as it is; what observers saw goes to `convert`.
+//!
+//! ```qir
+//! observer $act0 = minmax u8[0:255] affine
+//! input %x: f32[1,4]
+//! %x.o = observe %x {by=$act0} : f32[1,4]
+//! =>
+//! %x.o = observe %x {by=$act0} : f32[1,4]
+//! ```
 
 use crate::calibrate::calibrate_by_interpreter;
 use crate::check::{bind_symbols, seeded_inputs};

@@ -1,10 +1,15 @@
 //! Writes a `batch_norm` that could not be folded as a multiplication and an addition.
 //!
 //! ```qir
-//! %y = batch_norm %x, %gamma, %beta, %mean, %var : f32[1,8,4,4]
-//!   =>
-//! %m = mul %x, %y.scale : f32[1,8,4,4]
-//! %y = add %m, %y.shift : f32[1,8,4,4]
+//! input %x: f32[1,2,4,4]
+//! %gamma = const {data=rand(1)} : f32[2]
+//! %beta = const {data=rand(2)} : f32[2]
+//! %mean = const {data=rand(3)} : f32[2]
+//! %var = const {data=splat(1)} : f32[2]
+//! %y = batch_norm %x, %gamma, %beta, %mean, %var : f32[1,2,4,4]
+//! =>
+//! %y.scaled = mul %x, %y.scale : f32[1,2,4,4]
+//! %y = add %y.scaled, %y.shift : f32[1,2,4,4]
 //! ```
 //!
 //! `scale = gamma / sqrt(var + eps)` and `shift = beta − mean · scale`, constants of shape `[C,1,…]`. Quantized

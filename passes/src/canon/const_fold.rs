@@ -2,7 +2,9 @@
 //!
 //! ```qir
 //! %a = const {data=[1.0,2.0]} : f32[2]
-//! %y = neg %a : f32[2]             =>     %y = const {data=[-1.0,-2.0]} : f32[2]
+//! %y = neg %a : f32[2]
+//! =>
+//! %y = const {data=[-1.0,-2.0]} : f32[2]
 //! ```
 //!
 //! Evaluation is the definition of meaning, so the result keeps its bits. A result of more than `limit`

@@ -1,9 +1,13 @@
 //! Computes equal things once.
 //!
 //! ```qir
+//! input %x: f32[1,8]
 //! %a = relu %x : f32[1,8]
 //! %b = relu %x : f32[1,8]
-//! %y = add %a, %b : f32[1,8]            =>     %y = add %a, %a : f32[1,8]
+//! %y = add %a, %b : f32[1,8]
+//! =>
+//! %a = relu %x : f32[1,8]
+//! %y = add %a, %a : f32[1,8]
 //! ```
 //!
 //! Nodes are equal if op, operands and result types are; `add` and `mul` take their operands in any order. Equal

@@ -1,9 +1,13 @@
 //! Removes nodes whose results nobody uses.
 //!
 //! ```qir
+//! input %x: f32[1,8]
 //! %a = relu %x : f32[1,8]
-//! %y = neg %x : f32[1,8]           =>     %y = neg %x : f32[1,8]
-//! return %y                               return %y
+//! %y = neg %x : f32[1,8]
+//! return %y
+//! =>
+//! %y = neg %x : f32[1,8]
+//! return %y
 //! ```
 //!
 //! An edit removes what it leaves unused by itself; this pass removes what came unused from outside.

@@ -1,8 +1,11 @@
 //! Removes `dropout`, which does nothing outside training.
 //!
 //! ```qir
+//! input %x: f32[1,8]
 //! %d = dropout %x : f32[1,8]
-//! %y = relu %d : f32[1,8]          =>     %y = relu %x : f32[1,8]
+//! %y = relu %d : f32[1,8]
+//! =>
+//! %y = relu %x : f32[1,8]
 //! ```
 
 use crate::prelude::*;

@@ -1,9 +1,13 @@
 //! Removes ops that return their operand as it is.
 //!
 //! ```qir
+//! input %x: f32[1,8]
+//! %one = const {data=splat(1)} : f32[1]
 //! %a = identity %x : f32[1,8]
 //! %b = mul %a, %one : f32[1,8]
-//! %y = relu %b : f32[1,8]               =>     %y = relu %x : f32[1,8]
+//! %y = relu %b : f32[1,8]
+//! =>
+//! %y = relu %x : f32[1,8]
 //! ```
 //!
 //! Also: `cast` to the same elements, `transpose`, `reshape`, `expand`, `slice`, `pad`, `concat` and `split` that

@@ -1,8 +1,11 @@
 //! Joins chains of `reshape` and of `transpose`, and removes those that change nothing.
 //!
 //! ```qir
+//! input %x: f32[2,4]
 //! %a = reshape %x {shape=[1,8,1]} : f32[1,8,1]
-//! %y = reshape %a {shape=[8]} : f32[8]          =>     %y = reshape %x {shape=[8]} : f32[8]
+//! %y = reshape %a {shape=[8]} : f32[8]
+//! =>
+//! %y = reshape %x {shape=[8]} : f32[8]
 //! ```
 //!
 //! A `transpose` that moves only axes of length 1 is a `reshape`.

@@ -1,10 +1,14 @@
 //! Evaluates shape arithmetic, with symbols.
 //!
 //! ```qir
-//! %s = shape %x : i64[4]                                  (x is f32[N,8,2,3])
+//! input %x: f32[N,8,2,3]
+//! %rest = const {data=[48]} : i64[1]
+//! %s = shape %x : i64[4]
 //! %n = slice %s {axis=0, end=1} : i64[1]
-//! %t = concat %n, %rest {axis=0} : i64[2]                 (rest is [48])
-//! %y = reshape_to %x, %t : f32[N,48]              =>      %y = reshape %x {shape=[N,48]} : f32[N,48]
+//! %t = concat %n, %rest {axis=0} : i64[2]
+//! %y = reshape_to %x, %t : f32[N,48]
+//! =>
+//! %y = reshape %x {shape=[N,48]} : f32[N,48]
 //! ```
 //!
 //! A small integer value whose elements are all known numbers becomes a constant; a `reshape_to` whose shape

@@ -1,10 +1,21 @@
 //! `convert`: replaces observers by `quantize` and `dequantize` with the parameters that calibration found.
 //!
 //! ```qir
-//! %x.o = observe %x {by=$act0}     =>     %x.q = quantize %x : u8!act0[…]
-//!                                         %x.dq = dequantize %x.q
-//! %w.o = observe %w {by=$w0}       =>     %w = const : i8!w0[…]
-//!                                         %w.dq = dequantize %w
+//! // RUN: calibrate,convert
+//! observer $act0 = fixed(0.05,128) u8[0:255] affine
+//! observer $w0 = fixed(0.01,0) i8[-128:127] symmetric
+//! input %x: f32[1,3,4,4]
+//! %w = const {data=rand(1)} : f32[8,3,3,3]
+//! %x.o = observe %x {by=$act0} : f32[1,3,4,4]
+//! %w.o = observe %w {by=$w0} : f32[8,3,3,3]
+//! %y = conv2d %x.o, %w.o : f32[1,8,2,2]
+//! =>
+//! quant !act0 = u8[0:255] scale 0.05 zp 128
+//! quant !w0 = i8[-128:127] scale 0.01 zp 0
+//! %x.q = quantize %x : u8!act0[1,3,4,4]
+//! %x.dq = dequantize %x.q : f32[1,3,4,4]
+//! %w.dq = dequantize %w : f32[8,3,3,3]
+//! %y = conv2d %x.dq, %w.dq : f32[1,8,2,2]
 //! ```
 //!
 //! A quantization is named after its observer. Constants become quantized constants; their parameters are

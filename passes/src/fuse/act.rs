@@ -1,8 +1,12 @@
 //! Folds `relu`, `clip` and `hard_swish` into the op that feeds them.
 //!
 //! ```qir
-//! %c = conv2d %x, %w : f32[1,8,8,8]     =>     %y = conv2d %x, %w {act=relu} : f32[1,8,8,8]
-//! %y = relu %c : f32[1,8,8,8]
+//! input %x: f32[1,3,8,8]
+//! input %w: f32[8,3,3,3]
+//! %c = conv2d %x, %w : f32[1,8,6,6]
+//! %y = relu %c : f32[1,8,6,6]
+//! =>
+//! %y = conv2d %x, %w {act=relu} : f32[1,8,6,6]
 //! ```
 //!
 //! Ops that take an activation: `conv*`, `conv_transpose*`, `linear`, `add`, `mul`. The activation must be the

@@ -1,8 +1,13 @@
 //! Turns the addition of a constant for each channel into the bias of the op before it.
 //!
 //! ```qir
-//! %c = conv2d %x, %w : f32[1,8,8,8]
-//! %y = add %c, %b : f32[1,8,8,8]        =>     %y = conv2d %x, %w, %bias : f32[1,8,8,8]
+//! input %x: f32[1,3,8,8]
+//! input %w: f32[8,3,3,3]
+//! %b = const {data=rand(1)} : f32[8,1,1]
+//! %c = conv2d %x, %w : f32[1,8,6,6]
+//! %y = add %c, %b : f32[1,8,6,6]
+//! =>
+//! %y = conv2d %x, %w, %c.bias : f32[1,8,6,6]
 //! ```
 //!
 //! Takes `add` in either order and `sub` of a constant, after `conv*`, `conv_transpose*` and `linear`. The constant

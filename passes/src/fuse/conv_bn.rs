@@ -1,10 +1,16 @@
 //! Folds `batch_norm` into the convolution, transposed convolution or linear layer that feeds it.
 //!
 //! ```qir
-//! %c = conv2d %x, %w : f32[1,8,8,8]
-//! %y = batch_norm %c, %gamma, %beta, %mean, %var : f32[1,8,8,8]
-//!   =>
-//! %y = conv2d %x, %w.folded, %bias : f32[1,8,8,8]
+//! input %x: f32[1,3,8,8]
+//! %w = const {data=rand(1)} : f32[2,3,3,3]
+//! %gamma = const {data=rand(2)} : f32[2]
+//! %beta = const {data=rand(3)} : f32[2]
+//! %mean = const {data=rand(4)} : f32[2]
+//! %var = const {data=splat(1)} : f32[2]
+//! %c = conv2d %x, %w : f32[1,2,6,6]
+//! %y = batch_norm %c, %gamma, %beta, %mean, %var : f32[1,2,6,6]
+//! =>
+//! %y = conv2d %x, %w, %c.bias : f32[1,2,6,6]
 //! ```
 //!
 //! With `r = 1 / sqrt(var + eps)`, in PyTorch's order of operations and in `f32`:

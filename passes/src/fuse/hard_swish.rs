@@ -1,10 +1,15 @@
 //! Joins a hard-swish that is spelled out.
 //!
 //! ```qir
+//! input %x: f32[1,8]
+//! %three = const {data=splat(3)} : f32[1]
+//! %six = const {data=splat(6)} : f32[1]
 //! %a = add %x, %three : f32[1,8]
 //! %c = clip %a {min=0.0, max=6.0} : f32[1,8]
 //! %m = mul %x, %c : f32[1,8]
-//! %y = div %m, %six : f32[1,8]          =>     %y = hard_swish %x : f32[1,8]
+//! %y = div %m, %six : f32[1,8]
+//! =>
+//! %y = hard_swish %x : f32[1,8]
 //! ```
 //!
 //! Forms: `(x · clip(x + 3)) / 6`, `x · (clip(x + 3) / 6)`, either with `· 1/6`, and `x · hard_sigmoid(x)` with

@@ -1,7 +1,11 @@
 //! Turns a matrix product with a constant into a linear layer.
 //!
 //! ```qir
-//! %y = matmul %x, %w : f32[1,4]         =>     %y = linear %x, %w.t : f32[1,4]
+//! input %x: f32[1,8]
+//! %w = const {data=rand(1)} : f32[8,4]
+//! %y = matmul %x, %w : f32[1,4]
+//! =>
+//! %y = linear %x, %w : f32[1,4]
 //! ```
 //!
 //! The constant `[I,O]` becomes the weight `[O,I]` under its name. Linear layers are what quantization, bias

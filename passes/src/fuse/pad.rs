@@ -1,8 +1,12 @@
 //! Folds constant padding into the convolution or pool that reads it.
 //!
 //! ```qir
+//! input %x: f32[1,3,8,8]
+//! input %w: f32[8,3,3,3]
 //! %p = pad %x {pads=[[0,0],[0,0],[1,1],[1,1]]} : f32[1,3,10,10]
-//! %y = conv2d %p, %w : f32[1,8,8,8]     =>     %y = conv2d %x, %w {pad=1} : f32[1,8,8,8]
+//! %y = conv2d %p, %w : f32[1,8,8,8]
+//! =>
+//! %y = conv2d %x, %w {pad=1} : f32[1,8,8,8]
 //! ```
 //!
 //! Only spatial axes may be padded, by constants: zeros before `conv*`, −∞ before `max_pool`, zeros before

@@ -1,8 +1,14 @@
 //! Multiplies a factor for each channel into the weight and bias of the op before it.
 //!
 //! ```qir
-//! %c = conv2d %x, %w, %b : f32[1,8,8,8]
-//! %y = mul %c, %s : f32[1,8,8,8]        =>     %y = conv2d %x, %w.scaled, %b.scaled : f32[1,8,8,8]
+//! input %x: f32[1,3,8,8]
+//! %w = const {data=rand(1)} : f32[2,3,3,3]
+//! %b = const {data=rand(2)} : f32[2]
+//! %s = const {data=rand(3)} : f32[2,1,1]
+//! %c = conv2d %x, %w, %b : f32[1,2,6,6]
+//! %y = mul %c, %s : f32[1,2,6,6]
+//! =>
+//! %y = conv2d %x, %w, %b : f32[1,2,6,6]
 //! ```
 //!
 //! Takes `mul` in either order and `div` by a constant, after `conv*`, `conv_transpose*` and `linear` of constant

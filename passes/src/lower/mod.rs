@@ -1,10 +1,18 @@
 //! `lower`: rewrites `dequantize* → op → quantize` into integer ops where the back end has them.
 //!
 //! ```qir
-//! %x.dq = dequantize %x.q
-//! %w.dq = dequantize %w                      =>     %y.q = qconv2d %x.q, %w, %b {act=relu}
-//! %y = conv2d %x.dq, %w.dq, %b {act=relu}
-//! %y.q = quantize %y
+//! quant !x = u8[0:255] scale 0.05 zp 128
+//! quant !w = i8[-128:127] scale 0.01 zp 0
+//! quant !y = u8[0:255] scale 0.1 zp 0
+//! input %x.q: u8!x[1,3,4,4]
+//! %w = const {data=rand(1)} : i8!w[8,3,3,3]
+//! %b = const {data=rand(2)} : f32[8]
+//! %x.dq = dequantize %x.q : f32[1,3,4,4]
+//! %w.dq = dequantize %w : f32[8,3,3,3]
+//! %y = conv2d %x.dq, %w.dq, %b {act=relu} : f32[1,8,2,2]
+//! %y.q = quantize %y : u8!y[1,8,2,2]
+//! =>
+//! %y.q = qconv2d %x.q, %w, %b {act=relu} : u8!y[1,8,2,2]
 //! ```
 //!
 //! Every integer op stands for the float formula between its ends, rounded once, so results differ from the reference form by

@@ -1,10 +1,14 @@
 //! `prepare`: decides what is quantized and puts observers there.
 //!
 //! ```qir
-//! %c = conv2d %x, %w {act=relu}    =>     %x.o = observe %x {by=$act0}
-//!                                         %w.o = observe %w {by=$w0}
-//!                                         %c = conv2d %x.o, %w.o {act=relu}
-//!                                         %c.o = observe %c {by=$act1}
+//! input %x: f32[1,3,4,4]
+//! %w = const {data=rand(1)} : f32[8,3,3,3]
+//! %c = conv2d %x, %w {act=relu} : f32[1,8,2,2]
+//! =>
+//! %x.o = observe %x {by=$act0} : f32[1,3,4,4]
+//! %w.o = observe %w {by=$w0} : f32[8,3,3,3]
+//! %c = conv2d %x.o, %w.o {act=relu} : f32[1,8,2,2]
+//! %c.o = observe %c {by=$act1} : f32[1,8,2,2]
 //! ```
 //!
 //! Rules, those of PyTorch's `prepare_fx` where nothing else is said:
