@@ -95,8 +95,13 @@ impl QConfigMapping {
         Self::with_defaults(QConfig::x86())
     }
     /// The default mapping here: activations in 0..255.
+    ///
+    /// Sums keep their whole range: a residual stream carries its rare large values through many layers, so cutting
+    /// them costs more than coarser steps.
     pub fn native() -> Self {
-        Self::with_defaults(QConfig::native())
+        let mut m = Self::with_defaults(QConfig::native());
+        m.set_object_type("add", Some(QConfig::minmax()));
+        m
     }
     /// [`QConfig::minmax`] with the same defaults.
     pub fn minmax() -> Self {
@@ -104,7 +109,10 @@ impl QConfigMapping {
     }
     /// The named mapping: `native`, `x86`, `minmax`.
     pub fn named(name: &str) -> Option<Self> {
-        QConfig::named(name).map(Self::with_defaults)
+        match name {
+            "native" => Some(Self::native()),
+            _ => QConfig::named(name).map(Self::with_defaults),
+        }
     }
 
     /// Sets the rule for everything that no other rule decides.

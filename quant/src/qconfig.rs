@@ -169,11 +169,14 @@ impl QConfig {
         QConfig { activation, weight: Self::weight_per_channel() }
     }
 
-    /// The default here: `histogram` over 0..255, since accumulation is exact; weights per channel.
+    /// The default here: `histogram` over 0..255, since accumulation is exact; weights per channel over −127..127.
+    ///
+    /// Over −128..127 PyTorch's symmetric scale maps the largest weight of a channel to 127.5, which saturates and
+    /// shrinks just the weights that matter most; the narrow range represents it exactly.
     pub fn native() -> QConfig {
         QConfig {
             activation: ObserverTemplate::new("histogram", Storage::U8),
-            weight: Self::weight_per_channel(),
+            weight: Self::weight_per_channel().range(-127, 127),
         }
     }
 
@@ -181,7 +184,7 @@ impl QConfig {
     pub fn minmax() -> QConfig {
         QConfig {
             activation: ObserverTemplate::new("minmax", Storage::U8),
-            weight: Self::weight_per_channel(),
+            weight: Self::weight_per_channel().range(-127, 127),
         }
     }
 
