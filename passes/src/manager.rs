@@ -325,7 +325,8 @@ impl Run<'_> {
             }
         }
         if let (Some(seed), true) = (m.check_each, changed)
-            && let Err(d) = same_meaning(&before, self.g, info.effect, seed)
+            && let Err(d) =
+                same_meaning(&before, self.g, info.effect.times(self.report.edits() - edits), seed)
         {
             return Err(failure(text, vec![d], before));
         }

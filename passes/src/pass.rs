@@ -19,7 +19,8 @@ use crate::driver::{Rule, drive};
 pub enum Effect {
     /// Every output keeps its bits.
     Exact,
-    /// Float outputs stay within `rel` times the largest magnitude of the output; quantized ones within one step.
+    /// With each edit, float outputs stay within `rel` times the largest magnitude of the output; quantized ones
+    /// within one step.
     Rounding {
         /// The bound.
         rel: f32,
@@ -29,6 +30,14 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The effect of `edits` edits.
+    pub fn times(self, edits: u64) -> Effect {
+        match self {
+            Effect::Rounding { rel } => Effect::Rounding { rel: rel * edits.max(1) as f32 },
+            other => other,
+        }
+    }
+
     /// The effect of both, one after the other.
     pub fn then(self, next: Effect) -> Effect {
         match (self, next) {

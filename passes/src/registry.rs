@@ -21,10 +21,12 @@ passes! {
     canon::batch_norm::DecomposeBatchNorm,
     fuse::pad::FusePad,
     fuse::hard_swish::FuseHardSwish,
+    fuse::gelu::FuseGelu,
     fuse::linear::FuseLinear,
     fuse::conv_bn::FuseConvBn,
     fuse::scale::FuseScale,
     fuse::bias::FuseBias,
+    fuse::push_affine::PushAffine,
     fuse::act::FuseAct,
     prepare::Prepare,
     calibrate::Calibrate,
@@ -56,6 +58,7 @@ pub static PIPELINES: &[(&str, &str)] = &[
             "fuse-pad,",
             // Before `fuse-act`, which would take the inner clip, and `fuse-bias`, which would take the inner `+ 3`.
             "fuse-hard-swish,",
+            "fuse-gelu,",
             "fuse-linear,",
             // An affine step may come before a batch norm or after it, so these run on both sides of it.
             "fuse-scale,",
@@ -65,6 +68,8 @@ pub static PIPELINES: &[(&str, &str)] = &[
             "fuse-bias,",
             // What did not fold cannot be quantized as it is; its `add` may still take an activation.
             "decompose-batch-norm,",
+            // After the op before had its chance: what is left of affine steps may go into the op behind.
+            "push-affine,",
             // Last of the fusions: an activation ends a chain.
             "fuse-act,",
             "dce",

@@ -12,11 +12,12 @@
 //! %y = hard_swish %x : f32[1,8]
 //! ```
 //!
-//! Forms: `(x · clip(x + 3)) / 6`, `x · (clip(x + 3) / 6)`, either with `· 1/6`, and `x · hard_sigmoid(x)` with
-//! `alpha = 1/6` and `beta = 0.5`. Operands of `add` and `mul` may stand in any order, constants may be scalars
-//! of any rank. Inner results must have no other use: else nothing would be saved.
+//! Forms: the product of `x`, `clip(x + 3)` and `1/6` in any order and nesting, and `x · hard_sigmoid(x)` with
+//! `alpha = 1/6` and `beta = 0.5`. Constants may be scalars of any rank. Inner results must have no other use: else
+//! nothing would be saved.
 
-use crate::constant::{is_number, number};
+use crate::constant::is_number;
+use crate::fuse::product::{Product, near};
 use crate::prelude::*;
 
 /// The pass `fuse-hard-swish`.
@@ -27,66 +28,38 @@ impl Rewrite for FuseHardSwish {
         PassInfo::new("fuse-hard-swish", "Join a hard-swish that is spelled out").rounding(2e-6);
 
     fn rewrite(&self, g: &Graph, at: NodeId) -> Option<Edit> {
-        let x = spelled_out(g, at)?;
-        let out = *g.node(at).outs.first()?;
-        let mut e = g.edit(at);
-        let swish = e.op(HardSwish {}, [x]).ok()?;
-        // A constant of higher rank than x would have given the result more dimensions.
-        if e.ty(swish) != g.ty(out) {
+        let p = Product::of(g, at)?;
+        let &[a, b] = p.factors.as_slice() else { return None };
+        let x = if gate(g, b, p.constant) == Some(a) { a } else { b };
+        if x == b && gate(g, a, p.constant) != Some(b) {
             return None;
         }
-        e.replace(out, swish);
-        Some(e.finish())
+        replace(g, at, HardSwish {}, x)
     }
 }
 
-/// The x of a hard-swish whose last node is `at`.
-fn spelled_out(g: &Graph, at: NodeId) -> Option<ValueId> {
-    if let Some(m) = sixth_of(g, at)
-        && g.one_use(m)
-        && let Some(inner) = g.def_node(m)
-        && let Some(x) = product(g, inner, |x, c| (six_gate(g, c)? == x).then_some(x))
-    {
-        return Some(x);
-    }
-    product(g, at, |x, c| (gate(g, c)? == x).then_some(x))
-}
-
-/// `find` over the operands of a plain `mul` in both orders.
-fn product<T>(g: &Graph, at: NodeId, find: impl Fn(ValueId, ValueId) -> Option<T>) -> Option<T> {
-    let m = g.get::<Mul>(at)?;
-    if m.op.act != Act::None {
+/// Replaces the result of `at` by `op` on `x`; a constant of higher rank than x would have given the result more
+/// dimensions, and then there is no edit.
+pub(crate) fn replace(g: &Graph, at: NodeId, op: impl Into<Op>, x: ValueId) -> Option<Edit> {
+    let out = *g.node(at).outs.first()?;
+    let mut e = g.edit(at);
+    let new = e.op(op, [x]).ok()?;
+    if e.ty(new) != g.ty(out) {
         return None;
     }
-    find(m.a, m.b).or_else(|| find(m.b, m.a))
+    e.replace(out, new);
+    Some(e.finish())
 }
 
-/// The value of which node `at` is a sixth: `v / 6` or `v · 1/6`.
-fn sixth_of(g: &Graph, at: NodeId) -> Option<ValueId> {
-    if let Some(d) = g.get::<Div>(at) {
-        return is_number(g, d.b, 6.0).then_some(d.a);
-    }
-    product(g, at, |v, c| number(g, c).is_some_and(is_sixth).then_some(v))
-}
-
-fn is_sixth(c: f32) -> bool {
-    (c - 1.0 / 6.0).abs() <= 1e-7
-}
-
-/// The x of `clip(x + 3, 0, 6) / 6` or of `hard_sigmoid(x)`.
-fn gate(g: &Graph, v: ValueId) -> Option<ValueId> {
+/// The x whose hard-swish is `x · v · constant`.
+fn gate(g: &Graph, v: ValueId, constant: f32) -> Option<ValueId> {
     if !g.one_use(v) {
         return None;
     }
     if let Some(s) = g.def::<HardSigmoid>(v) {
-        return (is_sixth(s.op.alpha.0) && s.op.beta.0 == 0.5).then_some(s.x);
+        return (near(s.op.alpha.0, 1.0 / 6.0) && s.op.beta.0 == 0.5 && constant == 1.0).then_some(s.x);
     }
-    six_gate(g, sixth_of(g, g.def_node(v)?)?)
-}
-
-/// The x of `clip(x + 3, 0, 6)`.
-fn six_gate(g: &Graph, v: ValueId) -> Option<ValueId> {
-    if !g.one_use(v) {
+    if !near(constant, 1.0 / 6.0) {
         return None;
     }
     // `fuse-act` may have run before: then the sum clips by itself.

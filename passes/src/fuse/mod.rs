@@ -3,8 +3,11 @@
 pub mod act;
 pub mod bias;
 pub mod conv_bn;
+pub mod gelu;
 pub mod hard_swish;
 pub mod linear;
 pub mod pad;
+mod product;
+pub mod push_affine;
 mod root;
 pub mod scale;
