@@ -140,6 +140,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm256_loadu_ps(p) }
         }
         #[inline(always)]
@@ -148,6 +149,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn store(self, p: *mut f32) {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm256_storeu_ps(p, self) }
         }
         #[inline(always)]
@@ -156,6 +158,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn add(self, o: Self) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm256_add_ps(self, o) }
         }
         #[inline(always)]
@@ -164,6 +167,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm256_fmadd_ps(self, a, b) }
         }
         #[inline(always)]
@@ -172,6 +176,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn min(self, o: Self) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm256_min_ps(self, o) }
         }
     }
@@ -185,6 +190,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm512_loadu_ps(p) }
         }
         #[inline(always)]
@@ -193,6 +199,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn store(self, p: *mut f32) {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm512_storeu_ps(p, self) }
         }
         #[inline(always)]
@@ -201,6 +208,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn add(self, o: Self) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm512_add_ps(self, o) }
         }
         #[inline(always)]
@@ -209,6 +217,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm512_fmadd_ps(self, a, b) }
         }
         #[inline(always)]
@@ -217,6 +226,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn min(self, o: Self) -> Self {
+            // SAFETY: the caller keeps the contract of `Lanes`: the features are enabled, the pointers valid.
             unsafe { _mm512_min_ps(self, o) }
         }
     }
