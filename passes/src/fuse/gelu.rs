@@ -1,11 +1,17 @@
 //! Joins a Gaussian error linear unit that is spelled out.
 //!
 //! ```qir
+//! input %x: f32[1,8]
+//! %root_of_two = const {data=[1.4142135]} : f32[]
+//! %one = const {data=[1.0]} : f32[]
+//! %half = const {data=[0.5]} : f32[]
 //! %d = div %x, %root_of_two : f32[1,8]
 //! %e = erf %d : f32[1,8]
 //! %a = add %e, %one : f32[1,8]
 //! %m = mul %x, %a : f32[1,8]
-//! %y = mul %m, %half : f32[1,8]         =>     %y = gelu %x : f32[1,8]
+//! %y = mul %m, %half : f32[1,8]
+//! =>
+//! %y = gelu %x : f32[1,8]
 //! ```
 //!
 //! Forms: the product of `x`, `0.5` and `1 + erf(x/√2)` or `1 + tanh(√(2/π) · (x + 0.044715 · x³))`, in any order and

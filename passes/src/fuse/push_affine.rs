@@ -1,9 +1,16 @@
 //! Moves a constant factor and offset into the convolution or linear layer that follows.
 //!
 //! ```qir
-//! %m = mul %x, %s : f32[1,8,4,4]
-//! %a = add %m, %t : f32[1,8,4,4]
-//! %y = conv2d %a, %w, %b : f32[1,4,4,4]     =>     %y = conv2d %x, %w.scaled, %b.moved : f32[1,4,4,4]
+//! input %x: f32[1,3,4,4]
+//! %s = const {data=[0.5,2.0,-1.0]} : f32[3,1,1]
+//! %t = const {data=[1.0,0.0,2.0]} : f32[3,1,1]
+//! %w = const {data=rand(1)} : f32[4,3,1,1]
+//! %b = const {data=rand(2)} : f32[4]
+//! %m = mul %x, %s : f32[1,3,4,4]
+//! %a = add %m, %t : f32[1,3,4,4]
+//! %y = conv2d %a, %w, %b : f32[1,4,4,4]
+//! =>
+//! %y = conv2d %x, %w, %b : f32[1,4,4,4]
 //! ```
 //!
 //! Factor and offset may be scalars or differ along the input channels. A factor goes through padding, since zero
