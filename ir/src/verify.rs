@@ -10,7 +10,7 @@
 //! | 3 | use lists equal the operands and outputs | `uses` |
 //! | 4 | exactly the declared operands; optional ones may be absent | `operands` |
 //! | 5 | result types equal `infer(operands)` | `type` |
-//! | 6 | every quantized type satisfies its [`Quant`](crate::Quant): storage, range, axis, scales, zero points | `quant` |
+//! | 6 | every quantized type satisfies its `Quant`: storage, range, axis, scales, zero points | `quant` |
 //! | 7 | the op is allowed in this phase | `phase` |
 //! | 8 | names are unique when printed; [`Names`] sees to it, the parser refuses others | `name` |
 //! | 9 | observers used are declared, declared ones are used, their ranges fit | `observer` |
