@@ -36,7 +36,7 @@ pub fn import(path: &Path, limits: &Limits) -> Result<Graph, Error> {
     Ok(import_with(path, &options)?.graph)
 }
 
-/// As [`import`], with options, and with what was changed on the way.
+/// As `import`, with options, and with what was changed on the way.
 pub fn import_with(path: &Path, options: &Options) -> Result<Imported, Error> {
     import_bytes(crate::map::map_path(path)?, path.parent(), options)
 }

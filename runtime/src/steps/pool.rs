@@ -95,7 +95,7 @@ pub(super) fn max(site: &Site) -> Result<Built, String> {
             let least =
                 x.shaped.elem.quant().map_or(0, |q| q.range.0) + if is_signed(&x.shaped) { 128 } else { 0 };
             let outside = |i: usize| g.pad_begin[i] >= span(&g, i) || g.pad_end[i] >= span(&g, i);
-            if least != 0 && (0..3).any(outside) || (0..3).any(|i| g.dilation[i] > 1) && least != 0 {
+            if least != 0 && ((0..3).any(outside) || (0..3).any(|i| g.dilation[i] > 1)) {
                 return Err("a window may lie in padding altogether".into());
             }
             Of::Largest
