@@ -9,7 +9,7 @@ use quantir_runtime::{Executor, Isa, PlanOptions};
 use crate::error::Error;
 
 /// How a model is run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
     /// Threads for one run; `None` for all cores.
     pub threads: Option<usize>,
@@ -23,12 +23,6 @@ impl SessionOptions {
     /// One thread, the best instruction set, planned kernels.
     pub fn single_thread() -> SessionOptions {
         SessionOptions { threads: Some(1), isa: None, interpret: false }
-    }
-}
-
-impl Default for SessionOptions {
-    fn default() -> SessionOptions {
-        SessionOptions { threads: None, isa: None, interpret: false }
     }
 }
 
