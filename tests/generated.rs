@@ -245,7 +245,7 @@ fn observers() {
 }
 
 fn accept(a: &Accept) -> String {
-    let mut out = list(a.storages, |s| code(s));
+    let mut out = list(a.storages, code);
     if !out.is_empty() {
         out += " ";
     }
