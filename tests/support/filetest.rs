@@ -127,18 +127,19 @@ impl<'t> Case<'t> {
     fn expected_diags(&self) -> Result<Vec<Expected>, String> {
         let mut all = Vec::new();
         for (i, line) in self.source.lines().enumerate() {
-            let Some((_, note)) = line.split_once("//~") else { continue };
-            let ups = note.len() - note.trim_start_matches('^').len();
-            let note = note.trim_start_matches('^').trim();
-            let parsed = note
-                .strip_prefix("error[")
-                .or_else(|| note.strip_prefix("warning["))
-                .and_then(|n| n.split_once("]:"));
-            let Some((code, text)) = parsed else {
-                return Err(format!("`//~ {note}` is not of the form `//~ error[code]: text`"));
-            };
-            let line = i.checked_sub(ups).ok_or("`//~^` points above the file")?;
-            all.push(Expected { line, code: code.into(), text: text.trim().into() });
+            for note in line.split("//~").skip(1) {
+                let ups = note.len() - note.trim_start_matches('^').len();
+                let note = note.trim_start_matches('^').trim();
+                let parsed = note
+                    .strip_prefix("error[")
+                    .or_else(|| note.strip_prefix("warning["))
+                    .and_then(|n| n.split_once("]:"));
+                let Some((code, text)) = parsed else {
+                    return Err(format!("`//~ {note}` is not of the form `//~ error[code]: text`"));
+                };
+                let line = i.checked_sub(ups).ok_or("`//~^` points above the file")?;
+                all.push(Expected { line, code: code.into(), text: text.trim().into() });
+            }
         }
         Ok(all)
     }
