@@ -70,7 +70,8 @@ mod tests {
         let views = arena.views(&[0..8, 8..16], &[16..32, 20..40]);
         assert_eq!(views.writes.len() + views.reads.len(), 4);
         let overlap = std::panic::catch_unwind(|| {
-            Arena::new(64).views(&[0..8], &[7..9]);
+            let (read, write) = (0..8, 7..9);
+            Arena::new(64).views(std::slice::from_ref(&read), std::slice::from_ref(&write));
         });
         assert!(overlap.is_err());
     }

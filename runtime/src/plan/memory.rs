@@ -177,7 +177,7 @@ mod tests {
     fn check(items: &[Lifetime]) -> Placement {
         let p = place(items).unwrap();
         for (i, a) in items.iter().enumerate() {
-            assert!(p.offsets[i] % ALIGN == 0 && p.offsets[i] + a.bytes <= p.bytes);
+            assert!(p.offsets[i].is_multiple_of(ALIGN) && p.offsets[i] + a.bytes <= p.bytes);
             for (j, b) in items.iter().enumerate().skip(i + 1) {
                 let same_time = a.first <= b.last && b.first <= a.last;
                 let apart = p.offsets[i] + a.bytes <= p.offsets[j] || p.offsets[j] + b.bytes <= p.offsets[i];

@@ -328,7 +328,7 @@ mod tests {
                 for i in 0..m {
                     for j in 0..n {
                         let sum = (0..k).fold(0.0, |s, p| s + a[i * k + p] * w[j * k + p]);
-                        let want = (sum + bias[j]).max(-0.5).min(3.0);
+                        let want = (sum + bias[j]).clamp(-0.5, 3.0);
                         assert_eq!(out[i * (n + 1) + j], want, "{isa} {m} {n} {k}");
                         assert!((near[i * n + j] - want).abs() < 1e-4);
                         assert!(i > 0 || one[j] == want);
