@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use pretty_assertions::assert_eq;
-use quantir_ir::ops::Op;
 use quantir_ir::text::{self, Blobs, Options};
 use quantir_ir::verify::{verify, verify_text};
 use quantir_ir::{Diag, render};
@@ -98,41 +97,6 @@ graph @main(%x: f32[1,3,8,8]) {
 }
 
 #[test]
-fn examples_of_ops_verify() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
-    let mut found = 0;
-    let mut wrong = String::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|e| e != "rs") {
-            continue;
-        }
-        let source = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<&str> =
-            source.lines().map(|l| l.trim().trim_start_matches("///").trim_start_matches("//!")).collect();
-        for block in lines.join("\n").split("```qir\n").skip(1) {
-            let block = block.split("```").next().unwrap();
-            found += 1;
-            let diags = match text::parse_example(block) {
-                Err(d) => d,
-                Ok(g) => {
-                    verify(&g).into_iter().filter(|d| !d.message.starts_with("unknown observer")).collect()
-                }
-            };
-            if !diags.is_empty() {
-                wrong += &format!(
-                    "{}:\n{block}\n{}\n",
-                    path.display(),
-                    render(&diags, Some(("example", block)), false)
-                );
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
-    assert!(found >= 40, "{found} examples of {} ops", Op::all_names().count());
-}
-
-#[test]
 fn no_mutated_text_breaks_the_verifier() {
     let texts: Vec<Vec<u8>> =
         files("listings").into_iter().chain(files("verify")).map(|f| std::fs::read(f).unwrap()).collect();
@@ -144,7 +108,8 @@ fn no_mutated_text_breaks_the_verifier() {
     let pieces =
         ["0", "-1", "99", "N", "9223372036854775807", "_", "!w0", "u8", "i4", "f16", ",", "stride=0,", "%x"];
     let mut parsed = 0;
-    for _ in 0..4000 {
+    let rounds = std::env::var("QIR_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4000);
+    for _ in 0..rounds {
         let mut bytes = texts[below(texts.len())].clone();
         for _ in 0..1 + below(3) {
             let at = below(bytes.len());

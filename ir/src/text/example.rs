@@ -3,14 +3,16 @@
 use crate::attr::AttrValue;
 use crate::diag::Diag;
 use crate::dim::Dim;
-use crate::graph::{Graph, Phase};
+use crate::graph::{Graph, ObserverSpec, Phase};
+use crate::ops::Observe;
 use crate::text::lex::Tok;
 use crate::text::node::NodeSyntax;
 use crate::text::parse::{Options, Parser, parse};
+use crate::types::Storage;
 
 /// Parses an example of an op's documentation: lines `input %name: type`, then lines of nodes.
 ///
-/// Declarations may come first; symbols need none. The phase is the first that allows all ops; all results
+/// Declarations may come first; symbols and observers need none. The phase is the first that allows all ops; all results
 /// that nothing uses are outputs, unless a `return` line says which. A whole text with header is taken too.
 pub fn parse_example(block: &str) -> Result<Graph, Vec<Diag>> {
     if block.trim_start().starts_with("qir ") {
@@ -49,6 +51,7 @@ pub fn parse_example(block: &str) -> Result<Graph, Vec<Diag>> {
     }
     p.choose_phase();
     p.declare_symbols();
+    p.declare_observers();
     Ok(p.finish()?.graph)
 }
 
@@ -95,6 +98,21 @@ impl Parser<'_, '_> {
         let mut names = Vec::new();
         dims.iter().for_each(|d| d.symbols(&mut |s| names.push(s.clone())));
         names.iter().for_each(|s| self.g.declare_dim(s, (1, None)));
+    }
+
+    fn declare_observers(&mut self) {
+        let nodes = self.g.nodes().filter_map(|n| self.g.get::<Observe>(n));
+        let names: Vec<_> = nodes.map(|o| o.op.by.0.clone()).collect();
+        for name in names {
+            self.g.observers.entry(name).or_insert_with(|| ObserverSpec {
+                kind: "minmax".into(),
+                args: Vec::new(),
+                storage: Storage::U8,
+                range: (0, 255),
+                symmetric: false,
+                axis: None,
+            });
+        }
     }
 }
 
