@@ -15,6 +15,9 @@ use crate::tensor::Tensor;
 use crate::types::Type;
 use crate::{NodeId, ValueId};
 
+/// Values of at most this many uses keep their order when one is removed.
+const FEW_USES: usize = 16;
+
 struct NewNode {
     op: Op,
     ins: Operands,
@@ -268,26 +271,69 @@ impl Graph {
         except: std::ops::Range<usize>,
         touched: &mut Vec<NodeId>,
     ) {
-        let uses = std::mem::take(&mut self.values[old].as_mut().expect("a live value").uses);
-        let (mut kept, mut moved) = (SmallVec::new(), SmallVec::<[Use; 2]>::new());
-        for u in uses {
-            let stays = match u {
-                Use::Node(n, _) if except.contains(&n.index()) => true,
-                _ => only.is_some_and(|o| !o.contains(&u)),
-            };
-            if stays { kept.push(u) } else { moved.push(u) }
+        let stays = |u: &Use| matches!(u, Use::Node(n, _) if except.contains(&n.index()));
+        let mut moved = SmallVec::<[Use; 2]>::new();
+        match only {
+            // Taken one by one: the value may have far more uses than these.
+            Some(only) => {
+                let wanted = only.iter().copied().filter(|u| !stays(u));
+                moved.extend(wanted.filter(|&u| self.used_at(u) == Some(old) && self.drop_use(old, u)));
+            }
+            None => {
+                let uses = std::mem::take(&mut self.values[old].as_mut().expect("a live value").uses);
+                let kept;
+                (kept, moved) = uses.into_iter().partition(stays);
+                self.values[old].as_mut().expect("a live value").uses = kept;
+            }
         }
-        for u in &moved {
+        let at = self.value(new).uses.len();
+        for (i, u) in moved.iter().enumerate() {
             match *u {
                 Use::Node(n, slot) => {
-                    self.nodes[n].as_mut().expect("a live user").ins[slot as usize] = Some(new);
+                    let node = self.nodes[n].as_mut().expect("a live user");
+                    node.ins[slot as usize] = Some(new);
+                    node.seen[slot as usize] = (at + i) as u32;
                     touched.push(n);
                 }
                 Use::Output(i) => self.outputs[i as usize].value = new,
             }
         }
-        self.values[old].as_mut().expect("a live value").uses = kept;
         self.values[new].as_mut().expect("a live value").uses.extend(moved);
+    }
+
+    /// The value at the place of a use.
+    fn used_at(&self, u: Use) -> Option<ValueId> {
+        match u {
+            Use::Node(n, slot) => *self.try_node(n)?.ins.get(slot as usize)?,
+            Use::Output(i) => self.outputs.get(i as usize).map(|o| o.value),
+        }
+    }
+
+    /// Takes `u` out of the uses of `v`; false if it is none of them.
+    ///
+    /// Takes constant time even if `v` has very many uses: each node remembers where its uses stand. What it
+    /// remembers may be out of date, and is looked at first, no more.
+    pub(crate) fn drop_use(&mut self, v: ValueId, u: Use) -> bool {
+        let uses = &mut self.values[v].as_mut().expect("a live value").uses;
+        let hint = match u {
+            Use::Node(n, slot) => {
+                self.nodes[n].as_ref().and_then(|n| n.seen.get(slot as usize)).map(|&i| i as usize)
+            }
+            Use::Output(_) => None,
+        };
+        let found = hint.filter(|&i| uses.get(i) == Some(&u)).or_else(|| uses.iter().position(|x| *x == u));
+        let Some(i) = found else { return false };
+        if uses.len() <= FEW_USES {
+            uses.remove(i);
+            return true;
+        }
+        uses.swap_remove(i);
+        if let Some(&Use::Node(n, slot)) = uses.get(i)
+            && let Some(node) = self.nodes[n].as_mut()
+        {
+            node.seen[slot as usize] = i as u32;
+        }
+        true
     }
 
     /// Removes those of `candidates` whose results nobody uses, then what only they used, and so on.
@@ -297,12 +343,15 @@ impl Graph {
             if node.outs.iter().any(|&v| !self.value(v).uses.is_empty()) {
                 continue;
             }
+            for slot in 0..node.ins.len() {
+                if let Some(v) = self.node(n).ins[slot] {
+                    self.drop_use(v, Use::Node(n, slot as u32));
+                }
+            }
             let node = self.nodes[n].take().expect("a live node");
             self.order.remove(n);
-            for (slot, v) in node.ins.iter().enumerate() {
-                let Some(v) = v else { continue };
-                let value = self.values[*v].as_mut().expect("a live operand");
-                value.uses.retain(|u| *u != Use::Node(n, slot as u32));
+            for v in node.ins.into_iter().flatten() {
+                let value = self.value(v);
                 if let (true, Def::Node(d, _)) = (value.uses.is_empty(), value.def) {
                     candidates.push(d);
                 }

@@ -65,6 +65,8 @@ pub struct Node {
     pub outs: SmallVec<[ValueId; 1]>,
     /// Where it comes from.
     pub loc: Loc,
+    /// For each operand, where its use was last seen in the value's list of uses; see [`Graph::drop_use`].
+    pub(crate) seen: SmallVec<[u32; 4]>,
 }
 
 /// Where a value is defined.
@@ -77,7 +79,7 @@ pub enum Def {
 }
 
 /// Where a value is used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Use {
     /// Operand `slot` of a node.
     Node(NodeId, u32),
@@ -94,7 +96,7 @@ pub struct Value {
     pub ty: TypeId,
     /// Definition.
     pub def: Def,
-    /// All uses, each slot once.
+    /// All uses, each slot once; in no particular order if there are many.
     pub uses: SmallVec<[Use; 2]>,
 }
 
@@ -432,12 +434,15 @@ impl Graph {
                 self.values.push(Some(Value { name, ty, def, uses: SmallVec::new() }))
             })
             .collect();
+        let mut seen = SmallVec::new();
         for (slot, v) in ins.iter().enumerate() {
-            if let Some(v) = v {
-                self.values[*v].as_mut().expect("a live operand").uses.push(Use::Node(id, slot as u32));
+            let uses = v.map(|v| &mut self.values[v].as_mut().expect("a live operand").uses);
+            seen.push(uses.as_ref().map_or(0, |uses| uses.len() as u32));
+            if let Some(uses) = uses {
+                uses.push(Use::Node(id, slot as u32));
             }
         }
-        self.nodes.push(Some(Node { op, ins, outs: outs.clone(), loc }));
+        self.nodes.push(Some(Node { op, ins, outs: outs.clone(), loc, seen }));
         self.order.insert(id, at);
         (id, outs)
     }
