@@ -1,5 +1,7 @@
 //! Which ops are quantized and which values are observed: decisions only, the graph is read.
 
+use std::collections::{HashMap, HashSet};
+
 use indexmap::IndexMap;
 use quantir_ir::ObserverSpec;
 use quantir_ir::entity::{IdSet, SideTable};
@@ -39,6 +41,7 @@ pub(crate) fn decide(g: &Graph, mapping: &QConfigMapping, backend: &BackendConfi
         qconfigs: SideTable::new(None),
         functions: Functions::find(g, |_| false),
         acts: Vec::new(),
+        claimed: HashSet::new(),
         by_value: IndexMap::new(),
         consts: IndexMap::new(),
         made: IdSet::new(),
@@ -84,6 +87,8 @@ struct Decider<'g> {
     qconfigs: SideTable<NodeId, Option<QConfig>>,
     functions: Functions,
     acts: Vec<Act>,
+    /// The uses of each act, to find out whether it has one.
+    claimed: HashSet<(usize, Use)>,
     by_value: IndexMap<ValueId, SmallVec<[usize; 1]>>,
     /// Observed constants by value and axis.
     consts: IndexMap<(ValueId, Option<u8>, Storage), (ObserverSpec, Vec<Use>)>,
@@ -214,14 +219,20 @@ impl Decider<'_> {
         let g = self.g;
         let members = self.function_nodes(n);
         let mut slots = Vec::new();
+        // By the operands of the members, because a value may have far more uses than these.
+        let mut reads_of: HashMap<ValueId, Vec<Use>> = HashMap::new();
+        for &user in &members {
+            for (slot, v) in g.node(user).ins.iter().enumerate() {
+                if let Some(v) = v
+                    && reads(g, user, role, slot as u32)
+                {
+                    reads_of.entry(*v).or_default().push(Use::Node(user, slot as u32));
+                }
+            }
+        }
         for &v in ins {
-            let uses: Vec<Use> = g
-                .value(v)
-                .uses
-                .iter()
-                .copied()
-                .filter(|u| matches!(u, Use::Node(user, slot) if members.contains(user) && reads(g, *user, role, *slot)))
-                .collect();
+            // The same value twice is observed once.
+            let Some(uses) = reads_of.remove(&v) else { continue };
             if g.is_const(v) {
                 let mut t = ObserverTemplate { kind: "minmax".into(), args: vec![], ..q.activation.clone() };
                 t.per_channel = false;
@@ -230,7 +241,7 @@ impl Decider<'_> {
             }
             let slot = self.slot(v, role, q, self.backend.get(g.op(n).name()));
             for u in uses {
-                if !self.acts[slot].uses.contains(&u) {
+                if self.claimed.insert((slot, u)) {
                     self.acts[slot].uses.push(u);
                 }
             }
@@ -257,12 +268,13 @@ impl Decider<'_> {
     /// The nodes that `n` stands for: itself, and what is inside the function that it ends.
     fn function_nodes(&self, n: NodeId) -> SmallVec<[NodeId; 4]> {
         let mut all: SmallVec<[NodeId; 4]> = SmallVec::from_slice(&[n]);
+        let mut found: HashSet<NodeId> = HashSet::new();
         let mut at = 0;
         while at < all.len() {
             for &v in self.g.node(all[at]).ins.iter().flatten() {
                 if let Some(d) = self.g.def_node(v)
                     && self.functions.is_interior(d)
-                    && !all.contains(&d)
+                    && found.insert(d)
                 {
                     all.push(d);
                 }

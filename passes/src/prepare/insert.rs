@@ -10,9 +10,17 @@ use crate::prepare::decide::Slot;
 pub(crate) fn insert(g: &mut Graph, cx: &mut PassCx, slots: &[Slot]) -> Result<(), Diag> {
     let order: Vec<NodeId> = g.nodes().collect();
     let after: HashMap<NodeId, NodeId> = order.iter().copied().zip(order.iter().copied().skip(1)).collect();
-    // Uses that belong to a particular slot are not taken by the slot that takes the rest.
+    // Uses that belong to a particular slot are not taken by the slot that takes the rest. For each use: a slot that
+    // names it, and whether another one does.
+    let mut named: HashMap<(ValueId, Use), (usize, bool)> = HashMap::new();
+    for (i, s) in slots.iter().enumerate() {
+        for &u in &s.uses {
+            let (first, others) = named.entry((s.value, u)).or_insert((i, false));
+            *others |= *first != i;
+        }
+    }
     let claimed = |v: ValueId, i: usize, u: &Use| {
-        slots.iter().enumerate().any(|(j, s)| j != i && s.value == v && s.uses.contains(u))
+        named.get(&(v, *u)).is_some_and(|&(first, others)| first != i || others)
     };
     // A value that exists as integers only is observed first; other observers of it read that observer's result.
     let mut read_from: HashMap<ValueId, ValueId> = HashMap::new();
