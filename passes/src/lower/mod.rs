@@ -37,9 +37,11 @@ mod moves;
 mod table;
 mod weighted;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use quantir_ir::Quant;
+use quantir_ir::graph::Name;
 use quantir_quant::BackendConfig;
 
 use crate::driver::{Rule, drive};
@@ -80,17 +82,21 @@ fn run(g: &mut Graph, cx: &mut PassCx, backend: &BackendConfig) -> Result<(), Di
 /// Names the quantizations of biases `!b0`, `!b1`, … for printing.
 fn name_products(g: &mut Graph) {
     let nodes: Vec<NodeId> = g.nodes().collect();
+    let mut taken: HashSet<Name> = g.quant_names.values().cloned().collect();
     let mut next = 0;
     for n in nodes {
         for i in 0..g.node(n).outs.len() {
             let v = g.node(n).outs[i];
             let Some(q) = g.elem(v).quant().cloned() else { continue };
             if matches!(q.params, quantir_ir::QParams::Product(..)) && !g.quant_names.contains_key(&q) {
-                let taken = |name: &str| g.quant_names.values().any(|n| &**n == name);
-                while taken(&format!("b{next}")) {
+                let name = loop {
+                    let name: Name = format!("b{next}").into();
                     next += 1;
-                }
-                g.name_quant(&q, &format!("b{next}"));
+                    if taken.insert(name.clone()) {
+                        break name;
+                    }
+                };
+                g.name_quant(&q, &name);
             }
         }
     }
