@@ -16,8 +16,8 @@ const DEEPEST: usize = 64;
 /// table holds exactly what the reference form computes.
 pub(super) fn table(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
     let island = Island::ending(g, at)?;
-    let mut f = Function { g, backend, source: None, done: HashMap::new() };
-    let source = f.find(g.node(island.node).outs[0], 0).filter(|()| f.source.is_some()).and(f.source)?;
+    let mut f = Function { g, backend, source: None, done: HashMap::new(), height: HashMap::new() };
+    let source = f.find(g.node(island.node).outs[0], 0).and(f.source)?;
     let (x, from) = integers(g, source)?;
     let entry = backend.entries().find(|e| e.role == Role::Table)?;
     let all = [from, island.quant];
@@ -46,20 +46,26 @@ struct Function<'g> {
     backend: &'g BackendConfig,
     source: Option<ValueId>,
     done: HashMap<ValueId, Tensor>,
+    /// Longest way to the source of values that were found to be parts of the function.
+    height: HashMap<ValueId, usize>,
 }
 
 impl Function<'_> {
     /// Walks back from `v` to the one dequantized value that it depends on; `None` if there is another thing.
-    fn find(&mut self, v: ValueId, depth: usize) -> Option<()> {
+    /// Returns the longest way there. Each value is looked into once, however often it is read.
+    fn find(&mut self, v: ValueId, depth: usize) -> Option<usize> {
         if is_scalar_const(self.g, v) {
-            return Some(());
+            return Some(0);
+        }
+        if let Some(&height) = self.height.get(&v) {
+            return (depth + height <= DEEPEST).then_some(height);
         }
         if let Some((x, _)) = integers(self.g, v) {
             if self.source.is_some_and(|s| s != v) || self.g.is_const(x) {
                 return None;
             }
             self.source = Some(v);
-            return Some(());
+            return Some(0);
         }
         let node = self.g.node(self.g.def_node(v)?);
         let known = !is_unary(&node.op)
@@ -67,11 +73,16 @@ impl Function<'_> {
         if depth > DEEPEST || !is_elementwise(&node.op) || !known {
             return None;
         }
+        let mut height = 0;
         for v in node.ins.iter().copied().flatten() {
-            self.find(v, depth + 1)?;
+            height = height.max(self.find(v, depth + 1)? + 1);
         }
         // A scalar of more dimensions would change the shape.
-        (self.source.is_none_or(|s| self.g.ty(s) == self.g.ty(v))).then_some(())
+        if self.source.is_some_and(|s| self.g.ty(s) != self.g.ty(v)) {
+            return None;
+        }
+        self.height.insert(v, height);
+        Some(height)
     }
 
     /// The function's value at 256 places.
