@@ -3,9 +3,12 @@
 //! `mul(x, sigmoid(x))`, `mul(x, 0.5)` and `relu(neg(x))` are functions of `x` alone: values between are not
 //! observed, and lowering evaluates the whole function once for each integer.
 
-use quantir_ir::entity::SideTable;
+use quantir_ir::entity::{IdSet, SideTable};
 
 use crate::prelude::*;
+
+/// Functions that are still being cut after so many rounds are given up.
+const ROUNDS: usize = 32;
 
 /// Whether `op` computes each element of its result from one element of each operand.
 pub(crate) fn is_elementwise(op: &Op) -> bool {
@@ -63,7 +66,9 @@ impl Functions {
         // At first every result is taken to be inside a function; those that are not become sources of their own, which
         // can only cut functions, so this comes to an end.
         let mut head: SideTable<NodeId, bool> = SideTable::new(false);
+        let mut rounds = 0;
         loop {
+            rounds += 1;
             let mut source: SideTable<NodeId, Option<ValueId>> = SideTable::new(None);
             for &n in &nodes {
                 source[n] = source_of(g, n, |v| {
@@ -72,6 +77,9 @@ impl Functions {
                 });
             }
             let mut changed = false;
+            // One cut can be the reason for another. Where that goes on for long, the whole function is given up, so
+            // that the time stays linear.
+            let mut given_up = IdSet::new();
             for &n in &nodes {
                 let Some(s) = source[n] else { continue };
                 let out = g.node(n).outs[0];
@@ -82,6 +90,14 @@ impl Functions {
                 if !inside && !head[n] {
                     head[n] = true;
                     changed = true;
+                    if rounds > ROUNDS {
+                        given_up.insert(s);
+                    }
+                }
+            }
+            if rounds > ROUNDS {
+                for &n in &nodes {
+                    head[n] |= source[n].is_some_and(|s| given_up.contains(s));
                 }
             }
             if !changed {
