@@ -293,3 +293,27 @@ fn kernels() {
     );
     fresh("kernels.md", "Kernels", "the records of `runtime/src/kernels`", &body);
 }
+
+/// The mark in `docs/ir.md` behind which the table of invariants stands, up to the end of the page.
+const INVARIANTS: &str = "<!-- invariants: ir/src/verify.rs -->\n";
+
+#[test]
+fn invariants() {
+    let source = read("ir/src/verify.rs");
+    let runs = docs::doc_runs(&source);
+    let table: Vec<&str> = runs[0].iter().map(|(_, l)| *l).filter(|l| l.starts_with('|')).collect();
+    assert!(table.len() > 2, "the module comment of the verifier has a table");
+    let page = read("docs/ir.md");
+    let (head, old) = page.split_once(INVARIANTS).expect("docs/ir.md has the mark for invariants");
+    let new = format!("\n{}\n", table.iter().map(|l| without_links(l)).collect::<Vec<_>>().join("\n"));
+    if old == new {
+        return;
+    }
+    assert!(
+        std::env::var_os("QIR_BLESS").is_some(),
+        "the invariants in docs/ir.md are not those of the verifier\n{}\nrun with QIR_BLESS=1 to write them",
+        text::diff(old, &new)
+    );
+    fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ir.md"), format!("{head}{INVARIANTS}{new}"))
+        .unwrap();
+}
