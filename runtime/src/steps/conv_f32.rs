@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use quantir_ir::Reason;
-use quantir_ir::ops::act::hard_swish;
 use quantir_ir::ops::{Act, Op};
 
 use super::{Built, Io, Kernel, Site, shape};
@@ -32,7 +31,7 @@ pub(super) fn clamp_of(act: &Act) -> (Clamp, bool) {
 
 /// Applies the activation that is no clamp.
 pub(super) fn curve(width: Width, out: &mut [f32]) {
-    map::map_in_place(width, out, hard_swish);
+    map::map_in_place(width, out, map::HardSwish {});
 }
 
 /// Whether zeros may stand for padding: a weight that is no number would make a difference.

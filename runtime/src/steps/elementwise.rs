@@ -1,95 +1,30 @@
 //! Float ops of one and two elements.
 
+use std::ops::Range;
+
 use quantir_ir::Reason;
-use quantir_ir::ops::act::{clip, hard_swish, relu};
 use quantir_ir::ops::{Act, Op};
 
 use super::strided::Loops;
 use super::{Built, Io, Kernel, Site};
-use crate::kernels::float::map::{Run, map, map_in_place, zip};
-use crate::kernels::float::{Width, math};
+use crate::isa::Isa;
+use crate::kernels::float::map::{self, Fun, Fun2, Run, Then};
+use crate::kernels::float::{Width, normal};
 
-/// A function of one number.
-#[derive(Clone, Copy)]
-enum Unary {
-    Relu,
-    Clip(f32, f32),
-    LeakyRelu(f32),
-    HardSigmoid(f32, f32),
-    HardSwish,
-    Elu(f32),
-    Gelu,
-    GeluTanh,
-    Sigmoid,
-    Tanh,
-    Neg,
-    Abs,
-    Exp,
-    Sqrt,
-    Reciprocal,
-    Erf,
-    Floor,
-    Ceil,
-    Round,
-}
-
-/// Calls `$go` with the function as a closure, so that each becomes a loop of its own.
-macro_rules! with_unary {
-    ($unary:expr, $go:ident) => {
-        match $unary {
-            Unary::Relu => $go!(|x| relu(x)),
-            Unary::Clip(lo, hi) => $go!(move |x| clip(x, lo, hi)),
-            Unary::LeakyRelu(alpha) => $go!(move |x: f32| if x < 0.0 { alpha * x } else { x }),
-            Unary::HardSigmoid(alpha, beta) => $go!(move |x| clip(alpha * x + beta, 0.0, 1.0)),
-            Unary::HardSwish => $go!(|x| hard_swish(x)),
-            Unary::Elu(alpha) => {
-                $go!(move |x: f32| if x > 0.0 { x } else { alpha * (math::exp(x) - 1.0) })
-            }
-            Unary::Gelu => {
-                $go!(|x: f32| 0.5 * x * (1.0 + math::erf(x * std::f32::consts::FRAC_1_SQRT_2)))
-            }
-            Unary::GeluTanh => {
-                $go!(|x: f32| { 0.5 * x * (1.0 + math::tanh(0.797_884_6 * (x + 0.044715 * x * x * x))) })
-            }
-            Unary::Sigmoid => $go!(|x| math::sigmoid(x)),
-            Unary::Tanh => $go!(|x| math::tanh(x)),
-            Unary::Neg => $go!(|x: f32| -x),
-            Unary::Abs => $go!(|x: f32| x.abs()),
-            Unary::Exp => $go!(|x| math::exp(x)),
-            Unary::Sqrt => $go!(|x: f32| x.sqrt()),
-            Unary::Reciprocal => $go!(|x: f32| 1.0 / x),
-            Unary::Erf => $go!(|x| math::erf(x)),
-            Unary::Floor => $go!(|x: f32| x.floor()),
-            Unary::Ceil => $go!(|x: f32| x.ceil()),
-            Unary::Round => $go!(|x: f32| x.round_ties_even()),
-        }
-    };
-}
-
-struct Map {
+struct Map<F> {
     width: Width,
-    f: Unary,
+    f: F,
 }
 
-impl Kernel for Map {
+impl<F: Fun> Kernel for Map<F> {
     fn run(&self, mut io: Io<'_>) -> Result<(), Reason> {
         let out: &mut [f32] = bytemuck::cast_slice_mut(io.outs[0]);
-        let width = self.width;
+        let Map { width, f } = *self;
         if io.in_place {
-            macro_rules! go {
-                ($f:expr) => {
-                    io.par.rows_of(out.len(), 1, 1, out, &|_, out| map_in_place(width, out, $f))
-                };
-            }
-            with_unary!(self.f, go);
+            io.par.rows_of(out.len(), 1, 1, out, &|_, out| map::map_in_place(width, out, f));
         } else {
             let x: &[f32] = bytemuck::cast_slice(io.ins[0]);
-            macro_rules! go {
-                ($f:expr) => {
-                    io.par.rows_of(out.len(), 1, 1, out, &|range, out| map(width, &x[range], out, $f))
-                };
-            }
-            with_unary!(self.f, go);
+            io.par.rows_of(out.len(), 1, 1, out, &|range, out| map::map(width, &x[range], out, f));
         }
         Ok(())
     }
@@ -100,100 +35,59 @@ impl Kernel for Map {
 
 /// Builds a function of one number.
 pub(super) fn unary(site: &Site) -> Result<Built, String> {
-    let f = match site.op {
-        Op::Relu(_) => Unary::Relu,
-        Op::Clip(o) => Unary::Clip(o.min.0, o.max.0),
-        Op::LeakyRelu(o) => Unary::LeakyRelu(o.alpha.0),
-        Op::HardSigmoid(o) => Unary::HardSigmoid(o.alpha.0, o.beta.0),
-        Op::HardSwish(_) => Unary::HardSwish,
-        Op::Elu(o) => Unary::Elu(o.alpha.0),
-        Op::Gelu(o) if o.tanh => Unary::GeluTanh,
-        Op::Gelu(_) => Unary::Gelu,
-        Op::Sigmoid(_) => Unary::Sigmoid,
-        Op::Tanh(_) => Unary::Tanh,
-        Op::Neg(_) => Unary::Neg,
-        Op::Abs(_) => Unary::Abs,
-        Op::Exp(_) => Unary::Exp,
-        Op::Sqrt(_) => Unary::Sqrt,
-        Op::Reciprocal(_) => Unary::Reciprocal,
-        Op::Erf(_) => Unary::Erf,
-        Op::Floor(_) => Unary::Floor,
-        Op::Ceil(_) => Unary::Ceil,
-        Op::Round(_) => Unary::Round,
-        _ => return Err("not a function of one number".into()),
-    };
-    Built::kernel(Map { width: Width::of(site.isa), f }, &[0])
+    fn of(site: &Site, f: impl Fun + 'static) -> Result<Built, String> {
+        Built::kernel(Map { width: Width::of(site.isa), f }, &[0])
+    }
+    match site.op {
+        Op::Relu(_) => of(site, map::Relu {}),
+        Op::Clip(o) => of(site, map::Clip { lo: o.min.0, hi: o.max.0 }),
+        Op::LeakyRelu(o) => of(site, map::LeakyRelu { alpha: o.alpha.0 }),
+        Op::HardSigmoid(o) => of(site, map::HardSigmoid { alpha: o.alpha.0, beta: o.beta.0 }),
+        Op::HardSwish(_) => of(site, map::HardSwish {}),
+        Op::Elu(o) => of(site, map::Elu { alpha: o.alpha.0 }),
+        Op::Gelu(o) if o.tanh => of(site, map::GeluTanh {}),
+        Op::Gelu(_) => of(site, map::Gelu {}),
+        Op::Sigmoid(_) => of(site, map::Sigmoid {}),
+        Op::Tanh(_) => of(site, map::Tanh {}),
+        Op::Neg(_) => of(site, map::Neg {}),
+        Op::Abs(_) => of(site, map::Abs {}),
+        Op::Exp(_) => of(site, map::Exp {}),
+        Op::Sqrt(_) => of(site, map::Sqrt {}),
+        Op::Reciprocal(_) => of(site, map::Reciprocal {}),
+        Op::Erf(_) => of(site, map::Erf {}),
+        Op::Floor(_) => of(site, map::Floor {}),
+        Op::Ceil(_) => of(site, map::Ceil {}),
+        Op::Round(_) => of(site, map::Round {}),
+        _ => Err("not a function of one number".into()),
+    }
 }
 
-/// A function of two numbers.
-#[derive(Clone, Copy)]
-enum Binary {
-    Add,
-    Mul,
-    Sub,
-    Div,
-    Prelu,
-}
-
-struct Zip {
+struct Zip<F> {
     width: Width,
-    f: Binary,
-    act: Act,
+    f: F,
     loops: Loops,
 }
 
-impl Zip {
-    /// Innermost loop `n`.
-    fn run<'a>(&self, n: usize, a: &'a [f32], b: &'a [f32], out: &mut [f32]) {
-        let part = |i: usize, x: &'a [f32]| {
-            let at = self.loops.start(i, n);
-            match self.loops.step(i) {
-                0 => Run::All(x[at]),
-                _ => Run::Each(&x[at..at + out.len()]),
-            }
-        };
-        let (a, b) = (part(0, a), part(1, b));
-        self.apply(a, b, out);
-    }
-
-    fn apply(&self, a: Run, b: Run, out: &mut [f32]) {
-        macro_rules! go {
-            ($f:expr) => {
-                match self.act {
-                    Act::None => zip(self.width, a, b, out, $f),
-                    Act::Relu => zip(self.width, a, b, out, |a, b| relu($f(a, b))),
-                    Act::Clip(lo, hi) => zip(self.width, a, b, out, |a, b| clip($f(a, b), lo.0, hi.0)),
-                    Act::HardSwish => zip(self.width, a, b, out, |a, b| hard_swish($f(a, b))),
-                }
-            };
-        }
-        match self.f {
-            Binary::Add => go!(|a: f32, b: f32| a + b),
-            Binary::Mul => go!(|a: f32, b: f32| a * b),
-            Binary::Sub => zip(self.width, a, b, out, |a, b| a - b),
-            Binary::Div => zip(self.width, a, b, out, |a, b| a / b),
-            Binary::Prelu => zip(self.width, a, b, out, |x, s| if x < 0.0 { s * x } else { x }),
-        }
-    }
-}
-
-impl Kernel for Zip {
+impl<F: Fun2> Kernel for Zip<F> {
     fn run(&self, mut io: Io<'_>) -> Result<(), Reason> {
         let (a, b): (&[f32], &[f32]) = (bytemuck::cast_slice(io.ins[0]), bytemuck::cast_slice(io.ins[1]));
         let out: &mut [f32] = bytemuck::cast_slice_mut(io.outs[0]);
         if out.is_empty() {
             return Ok(());
         }
-        let inner = self.loops.inner();
-        if self.loops.outer() == 1 {
-            let run = |i: usize, x, range: &std::ops::Range<usize>| part(x, self.loops.step(i), range);
+        let (loops, inner) = (&self.loops, self.loops.inner());
+        if loops.outer() == 1 {
             io.par.rows_of(inner, 1, 1, out, &|range, out| {
-                self.apply(run(0, a, &range), run(1, b, &range), out);
+                let (a, b) = (part(a, loops.step(0), &range), part(b, loops.step(1), &range));
+                map::zip(self.width, a, b, out, self.f);
             });
         } else {
-            io.par.rows_of(self.loops.outer(), inner, inner, out, &|range, out| {
+            io.par.rows_of(loops.outer(), inner, inner, out, &|range, out| {
                 for (n, out) in range.zip(out.chunks_exact_mut(inner)) {
-                    self.run(n, a, b, out);
+                    let all = 0..out.len();
+                    let (a, b) = (&a[loops.start(0, n)..], &b[loops.start(1, n)..]);
+                    let (a, b) = (part(a, loops.step(0), &all), part(b, loops.step(1), &all));
+                    map::zip(self.width, a, b, out, self.f);
                 }
             });
         }
@@ -201,31 +95,41 @@ impl Kernel for Zip {
     }
 }
 
-fn part<'a>(x: &'a [f32], step: usize, range: &std::ops::Range<usize>) -> Run<'a> {
+fn part<'a>(x: &'a [f32], step: usize, range: &Range<usize>) -> Run<'a> {
     if step == 0 { Run::All(x[0]) } else { Run::Each(&x[range.clone()]) }
 }
 
 /// Builds a function of two numbers.
 pub(super) fn binary(site: &Site) -> Result<Built, String> {
-    let (f, act) = match site.op {
-        Op::Add(o) => (Binary::Add, o.act.clone()),
-        Op::Mul(o) => (Binary::Mul, o.act.clone()),
-        Op::Sub(_) => (Binary::Sub, Act::None),
-        Op::Div(_) => (Binary::Div, Act::None),
-        Op::Prelu(_) => (Binary::Prelu, Act::None),
-        _ => return Err("not a function of two numbers".into()),
-    };
-    let (a, b, y) = (site.operand(0)?, site.operand(1)?, site.out(0)?);
-    let loops = Loops::new(&[&a.physical(), &b.physical()], &y.physical());
-    if (0..2).any(|i| loops.step(i) > 1) {
-        return Err("the operands do not lie side by side".into());
+    fn of(site: &Site, f: impl Fun2 + 'static) -> Result<Built, String> {
+        let (a, b, y) = (site.operand(0)?, site.operand(1)?, site.out(0)?);
+        let loops = Loops::new(&[&a.physical(), &b.physical()], &y.physical());
+        if (0..2).any(|i| loops.step(i) > 1) {
+            return Err("the operands do not lie side by side".into());
+        }
+        Built::kernel(Zip { width: Width::of(site.isa), f, loops }, &[0, 1])
     }
-    Built::kernel(Zip { width: Width::of(site.isa), f, act, loops }, &[0, 1])
+    fn then(site: &Site, f: impl Fun2 + 'static, act: &Act) -> Result<Built, String> {
+        match act {
+            Act::None => of(site, f),
+            Act::Relu => of(site, Then(f, map::Relu {})),
+            Act::Clip(lo, hi) => of(site, Then(f, map::Clip { lo: lo.0, hi: hi.0 })),
+            Act::HardSwish => of(site, Then(f, map::HardSwish {})),
+        }
+    }
+    match site.op {
+        Op::Add(o) => then(site, map::Add {}, &o.act),
+        Op::Mul(o) => then(site, map::Mul {}, &o.act),
+        Op::Sub(_) => of(site, map::Sub {}),
+        Op::Div(_) => of(site, map::Div {}),
+        Op::Prelu(_) => of(site, map::Prelu {}),
+        _ => Err("not a function of two numbers".into()),
+    }
 }
 
 /// `batch_norm` as one multiplication and addition for each channel.
 struct Affine {
-    width: Width,
+    isa: Isa,
     scale: Vec<f32>,
     shift: Vec<f32>,
 }
@@ -239,13 +143,7 @@ impl Kernel for Affine {
             if let Some(x) = x {
                 out.copy_from_slice(&x[range.start * channels..range.end * channels]);
             }
-            crate::kernels::float::map::compiled(self.width, || {
-                for pixel in out.chunks_exact_mut(channels) {
-                    for ((x, &m), &s) in pixel.iter_mut().zip(&self.scale).zip(&self.shift) {
-                        *x = *x * m + s;
-                    }
-                }
-            });
+            normal::affine(self.isa, &self.scale, &self.shift, out);
         });
         Ok(())
     }
@@ -261,5 +159,5 @@ pub(super) fn batch_norm(site: &Site) -> Result<Built, String> {
     let (gamma, beta, mean, var) = (floats(1)?, floats(2)?, floats(3)?, floats(4)?);
     let scale: Vec<f32> = gamma.iter().zip(var.iter()).map(|(g, v)| g / (v + op.eps.0).sqrt()).collect();
     let shift = beta.iter().zip(mean.iter()).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    Built::kernel(Affine { width: Width::of(site.isa), scale, shift }, &[0])
+    Built::kernel(Affine { isa: site.isa, scale, shift }, &[0])
 }

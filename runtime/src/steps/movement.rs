@@ -19,7 +19,7 @@ struct Part {
     runs: Vec<Option<usize>>,
     /// Bytes of a run.
     run: usize,
-    /// One element.
+    /// A run of filling.
     fill: Vec<u8>,
 }
 
@@ -54,7 +54,9 @@ impl Part {
                 lines = lines.into_iter().flat_map(next).collect();
             }
         }
-        Part { lines, runs, run, fill: fill.to_vec() }
+        let filled = lines.iter().chain(&runs).any(Option::is_none);
+        let fill = if filled { fill.iter().copied().cycle().take(run).collect() } else { Vec::new() };
+        Part { lines, runs, run, fill }
     }
 }
 
@@ -71,9 +73,7 @@ impl Kernel for Pick {
                     for (at, out) in part.runs.iter().zip(out.chunks_exact_mut(part.run)) {
                         match (start, at) {
                             (Some(start), Some(at)) => copy(&x[start + at..][..part.run], out),
-                            _ => out
-                                .chunks_exact_mut(part.fill.len())
-                                .for_each(|o| o.copy_from_slice(&part.fill)),
+                            _ => copy(&part.fill, out),
                         }
                     }
                 }

@@ -8,7 +8,6 @@ use quantir_ir::ops::{Act, Op};
 use super::quantized::{is_signed, output_range, per_tensor, unsigned, unsigned_zero};
 use super::{Built, Io, Kernel, Operand, Site, shape};
 use crate::isa::Isa;
-use crate::kernels::float::Width;
 use crate::kernels::float::pool::{PoolKind, row};
 use crate::kernels::pool::{Average, PoolGeometry, max_pool};
 use crate::par::Par;
@@ -59,10 +58,9 @@ impl Kernel for Pool {
             Of::Float(kind) => {
                 let x: &[f32] = bytemuck::cast_slice(io.ins[0]);
                 let out: &mut [f32] = bytemuck::cast_slice_mut(io.outs[0]);
-                let width = Width::of(isa);
                 self.split(x, out, io.par, |x, rows, out| {
                     for (r, out) in rows.zip(out.chunks_exact_mut(g.row_len().max(1))) {
-                        row(width, *kind, g, x, r, out);
+                        row(isa, *kind, g, x, r, out);
                     }
                 });
             }

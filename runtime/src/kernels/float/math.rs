@@ -23,6 +23,19 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * scale(half) * scale(n - half)
 }
 
+/// `eˣ − 1`: its Taylor series near 0, where the difference would lose digits.
+#[inline(always)]
+pub(crate) fn expm1(x: f32) -> f32 {
+    let p = 1.0 / 720.0;
+    let p = p * x + 1.0 / 120.0;
+    let p = p * x + 1.0 / 24.0;
+    let p = p * x + 1.0 / 6.0;
+    let p = p * x + 0.5;
+    let small = x + x * x * p;
+    let big = exp(x) - 1.0;
+    if x.abs() < 0.35 { small } else { big }
+}
+
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
@@ -73,6 +86,7 @@ mod tests {
         for i in -9000..9000 {
             let x = i as f32 * 0.01;
             near(exp(x), x.exp(), x);
+            near(expm1(x), x.exp_m1(), x);
             near(sigmoid(x), 1.0 / (1.0 + (-x).exp()), x);
             near(tanh(x), x.tanh(), x);
             near(erf(x), libm::erff(x), x);

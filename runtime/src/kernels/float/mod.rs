@@ -10,6 +10,7 @@ pub(crate) mod depthwise;
 pub(crate) mod gemm;
 pub(crate) mod map;
 pub(crate) mod math;
+pub(crate) mod normal;
 pub(crate) mod pool;
 pub(crate) mod simd;
 

@@ -1,8 +1,7 @@
 //! Pools of `f32` images, channels innermost.
 
-use super::map::compiled;
-use super::simd::Width;
 use crate::kernels::pool::PoolGeometry;
+use crate::kernels::round::for_each_isa;
 
 /// Which pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,16 +30,16 @@ fn padded(g: &PoolGeometry, axis: usize, o: usize) -> usize {
     size.saturating_sub(o * g.stride[axis]).div_ceil(g.dilation[axis]).min(g.kernel[axis])
 }
 
-/// Computes output row `row` (depth and height) of the image `x` with the interpreter's bits.
-///
-/// # Panics
-///
-/// If a slice is shorter than the geometry asks.
-pub(crate) fn row(width: Width, kind: PoolKind, g: &PoolGeometry, x: &[f32], row: usize, out: &mut [f32]) {
-    let channels = g.channels;
-    let at = [row / g.output[1], row % g.output[1]];
-    let ((nd, d0), (nh, h0)) = (taps(g, 0, at[0]), taps(g, 1, at[1]));
-    compiled(width, || {
+for_each_isa! {
+    /// Computes output row `row` (depth and height) of the image `x` with the interpreter's bits.
+    ///
+    /// # Panics
+    ///
+    /// If a slice is shorter than the geometry asks.
+    pub(crate) fn row(kind: PoolKind, g: &PoolGeometry, x: &[f32], row: usize, out: &mut [f32]) {
+        let channels = g.channels;
+        let at = [row / g.output[1], row % g.output[1]];
+        let ((nd, d0), (nh, h0)) = (taps(g, 0, at[0]), taps(g, 1, at[1]));
         for (column, out) in out.chunks_exact_mut(channels.max(1)).enumerate().take(g.output[2]) {
             let (nw, w0) = taps(g, 2, column);
             out.fill(if kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 });
@@ -73,5 +72,5 @@ pub(crate) fn row(width: Width, kind: PoolKind, g: &PoolGeometry, x: &[f32], row
                 }
             }
         }
-    });
+    }
 }
