@@ -24,7 +24,7 @@ fn ranges() -> [OutputRange; 4] {
         OutputRange::u8(0),
         OutputRange::u8(131),
         OutputRange::i8(-7),
-        OutputRange { zero: 12, lo: 12, hi: 200, signed: false },
+        OutputRange { lo: 12, hi: 200, ..OutputRange::u8(12) },
     ]
 }
 

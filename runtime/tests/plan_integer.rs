@@ -11,8 +11,8 @@ use quantir_ir::ops::resize::{Coord, NearestRound, ResizeMode};
 use quantir_ir::ops::*;
 use quantir_ir::{Dim, Elem, Phase, Quant, Shape, Storage, Tensor, Type};
 
-fn acts() -> [Act; 3] {
-    [Act::None, Act::Relu, Act::Clip(F32(0.0), F32(6.0))]
+fn acts() -> [Act; 4] {
+    [Act::None, Act::Relu, Act::Clip(F32(0.0), F32(6.0)), Act::HardSwish]
 }
 
 #[test]
@@ -30,9 +30,10 @@ fn convolutions() {
         (3, &[1, 3, 4, 5, 6], &[6, 3, 2, 3, 3], 1, &[(1, 0), (1, 1), (0, 1)], 1, 1),
         (3, &[1, 18, 3, 5, 6], &[18, 1, 3, 3, 3], 1, &[(1, 1)], 1, 18),
     ];
-    for (i, (rank, x, w, stride, pad, dilation, groups)) in cases.into_iter().enumerate() {
+    let cases = acts().into_iter().flat_map(|act| cases.map(|case| (case, act.clone())));
+    for (i, ((rank, x, w, stride, pad, dilation, groups), act)) in cases.enumerate() {
         let xq = if i % 3 == 2 { i8q(0.05, -3) } else { u8q(0.05, 120) };
-        let yq = if i % 4 == 3 { i8q(0.3, 5) } else { u8q(0.3, 100) };
+        let yq = if i % 4 == 3 { i8q(0.3, 5) } else { u8q(0.3, if i % 7 == 0 { 0 } else { 100 }) };
         let wq = wq(w[0], if i % 2 == 0 { 0 } else { 2 });
         let mut b = Build::new(Phase::Integer, i as u64);
         let v = b.input(Type::f32(x));
@@ -49,7 +50,7 @@ fn convolutions() {
             pad: Pads::of(pad),
             dilation: PerAxis::all(dilation),
             groups,
-            act: acts()[i % 3].clone(),
+            act,
         };
         let declared = [Type::new(Elem::Quant(yq.clone()), Shape::default())];
         let y = b.op_as(op, &[Some(q), Some(weight), bias], &declared);
@@ -61,7 +62,8 @@ fn convolutions() {
 
 #[test]
 fn products() {
-    for (i, (x, n)) in [(&[1, 64][..], 100), (&[7, 20], 33), (&[2, 3, 16], 5)].into_iter().enumerate() {
+    let cases = [(&[1, 64][..], 100), (&[7, 20], 33), (&[2, 3, 16], 5), (&[70, 33], 129)];
+    for (i, (x, n)) in cases.into_iter().enumerate() {
         let xq = if i == 1 { i8q(0.05, 4) } else { u8q(0.05, 120) };
         let wq = wq(n, 0);
         let mut b = Build::new(Phase::Integer, i as u64);

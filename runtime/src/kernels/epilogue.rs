@@ -5,7 +5,7 @@ use super::error::KernelError;
 /// The quantized output: zero point and bounds, already narrowed by a fused activation.
 ///
 /// For `relu` the caller raises `lo` to `zero`; for `relu6` it also lowers `hi`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputRange {
     /// Zero point, within the type.
     pub zero: i32,
@@ -15,17 +15,20 @@ pub struct OutputRange {
     pub hi: i32,
     /// Whether bytes are `i8` rather than `u8`.
     pub signed: bool,
+    /// The reciprocal of the output's scale if a hard swish is fused. Multipliers then lead to real
+    /// numbers instead of output steps: `x · min(max(x + 3, 0), 6) / 6`, times this, is stored.
+    pub hard_swish: Option<f32>,
 }
 
 impl OutputRange {
     /// The full `u8` range around `zero`.
     pub const fn u8(zero: i32) -> OutputRange {
-        OutputRange { zero, lo: 0, hi: 255, signed: false }
+        OutputRange { zero, lo: 0, hi: 255, signed: false, hard_swish: None }
     }
 
     /// The full `i8` range around `zero`.
     pub const fn i8(zero: i32) -> OutputRange {
-        OutputRange { zero, lo: -128, hi: 127, signed: true }
+        OutputRange { zero, lo: -128, hi: 127, signed: true, hard_swish: None }
     }
 
     /// Checks that the bounds are ordered and all three numbers fit the type.
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn bad_parameters_are_reported() {
-        assert!(OutputRange { zero: 3, lo: 9, hi: 8, signed: false }.check().is_err());
+        assert!(OutputRange { lo: 9, hi: 8, ..OutputRange::u8(3) }.check().is_err());
         assert!(OutputRange::u8(256).check().is_err());
         let requant = Requant { bias: vec![], mult: vec![1.0, f32::NAN], out: OutputRange::i8(0) };
         assert!(matches!(requant.check(2), Err(KernelError::Multiplier { channel: 1, .. })));

@@ -1,5 +1,7 @@
 //! Clamp and round shared by the element-wise kernels and the scalar epilogues.
 
+use quantir_ir::ops::act::hard_swish;
+
 use super::epilogue::OutputRange;
 
 /// 1.5 · 2^23: adding it to a float below 2^22 in magnitude rounds that float to an integer,
@@ -18,6 +20,8 @@ pub(crate) struct Store {
     pub zero: i32,
     /// 0x80 when the output is signed.
     pub flip: u8,
+    /// As in [`OutputRange`].
+    pub hard_swish: Option<f32>,
 }
 
 impl Store {
@@ -28,12 +32,21 @@ impl Store {
             hi: (range.hi - range.zero) as f32,
             zero: range.zero + shift,
             flip: if range.signed { 0x80 } else { 0 },
+            hard_swish: range.hard_swish,
         }
     }
 
     /// Clamps, rounds to nearest even and adds the zero point. The value must be a number.
     #[inline(always)]
     pub(crate) fn apply(&self, value: f32) -> u8 {
+        let value = match self.hard_swish {
+            None => value,
+            Some(inv) => {
+                let curved = hard_swish(value) * inv;
+                // Minus infinity times zero.
+                if curved.is_nan() { 0.0 } else { curved }
+            }
+        };
         // The comparisons are written so that each is one vector min or max.
         let value = if value > self.lo { value } else { self.lo };
         let value = if value < self.hi { value } else { self.hi };
@@ -88,7 +101,7 @@ mod tests {
 
     #[test]
     fn rounding_matches_the_definition() {
-        let range = OutputRange { zero: -5, lo: -128, hi: 127, signed: true };
+        let range = OutputRange::i8(-5);
         let store = Store::new(&range);
         for step in -4000..4000 {
             let value = step as f32 * 0.125;

@@ -1,9 +1,9 @@
 //! `qadd` and `qmul`, operands broadcast.
 
+use quantir_ir::Reason;
 use quantir_ir::ops::Op;
-use quantir_ir::{Reason, quant};
 
-use super::quantized::{output_range, per_tensor, unsigned, unsigned_zero};
+use super::quantized::{factor, output_range, per_tensor, unsigned, unsigned_zero};
 use super::strided::Loops;
 use super::{Built, Io, Kernel, Site};
 use crate::isa::Isa;
@@ -106,28 +106,19 @@ pub(super) fn build(site: &Site) -> Result<Built, String> {
     let (y_scale, _) = per_tensor(&y.shaped)?;
     let (a_zero, b_zero) = (unsigned_zero(&a.shaped)?, unsigned_zero(&b.shaped)?);
     let of = match site.op {
-        Op::Qadd(op) => Of::Add(Add {
-            a_zero,
-            a_mult: quant::multiplier(a_scale.into(), y_scale),
-            b_zero,
-            b_mult: quant::multiplier(b_scale.into(), y_scale),
-            out: output_range(&y.shaped, &op.act)?,
-        }),
-        Op::Qmul(op) => Of::Mul(Mul {
-            a_zero,
-            b_zero,
-            mult: quant::multiplier(f64::from(a_scale) * f64::from(b_scale), y_scale),
-            out: output_range(&y.shaped, &op.act)?,
-        }),
+        Op::Qadd(op) => {
+            let out = output_range(&y.shaped, &op.act)?;
+            let a_mult = factor(a_scale.into(), y_scale, &out)?;
+            let b_mult = factor(b_scale.into(), y_scale, &out)?;
+            Of::Add(Add { a_zero, a_mult, b_zero, b_mult, out })
+        }
+        Op::Qmul(op) => {
+            let out = output_range(&y.shaped, &op.act)?;
+            let mult = factor(f64::from(a_scale) * f64::from(b_scale), y_scale, &out)?;
+            Of::Mul(Mul { a_zero, b_zero, mult, out })
+        }
         _ => return Err("expected `qadd` or `qmul`".into()),
     };
-    let finite = match &of {
-        Of::Add(add) => add.a_mult.is_finite() && add.b_mult.is_finite(),
-        Of::Mul(mul) => mul.mult.is_finite(),
-    };
-    if !finite {
-        return Err("a multiplier is not finite".into());
-    }
     let loops = Loops::new(&[&a.physical(), &b.physical()], &y.physical());
     let ones = loops.step(0) == 1 && loops.step(1) == 1;
     let dense = loops.outer() == 1 && ones;

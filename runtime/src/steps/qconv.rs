@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use quantir_ir::ops::{Act, Op};
-use quantir_ir::{Reason, Tensor, quant};
+use quantir_ir::{Reason, Tensor};
 
-use super::quantized::{output_range, per_tensor, unsigned, unsigned_zero};
+use super::quantized::{factor, output_range, per_tensor, unsigned, unsigned_zero};
 use super::{Built, Io, Kernel, Operand, Site, shape};
 use crate::isa::Isa;
 use crate::kernels::{PackedConv, PackedGemm, Requant};
@@ -61,14 +61,15 @@ fn requant(
     let wq = w.quant().ok_or("a quantized weight is expected")?;
     let channels = w.shape[0];
     let product = |c: usize| f64::from(x_scale) * wq.scale_f64(c);
-    let mult = (0..channels).map(|c| quant::multiplier(product(c), y_scale)).collect();
+    let out = output_range(&y.shaped, act)?;
+    let mult: Result<Vec<f32>, String> = (0..channels).map(|c| factor(product(c), y_scale, &out)).collect();
     let bias = match bias {
         Some(b) => b.data::<i32>().map_err(|r| r.message)?.into_owned(),
         None => Vec::new(),
     };
     let zeros: Vec<i32> = (0..channels).map(|c| wq.zero(if wq.axis().is_some() { c } else { 0 })).collect();
     let zeros = if zeros.iter().all(|&z| z == 0) { Vec::new() } else { zeros };
-    Ok((Requant { bias, mult, out: output_range(&y.shaped, act)? }, zeros))
+    Ok((Requant { bias, mult: mult?, out }, zeros))
 }
 
 /// Builds `qconv1d`, `qconv2d`, `qconv3d`.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use quantir_ir::ops::Act;
-use quantir_ir::{Reason, Storage};
+use quantir_ir::{Reason, Storage, quant};
 
 use super::{Built, Io, Kernel, Operand};
 use crate::isa::Isa;
@@ -34,7 +34,15 @@ pub(super) fn output_range(shaped: &Shaped, act: &Act) -> Result<OutputRange, St
     let q = shaped.elem.quant().ok_or("a quantized result is expected")?;
     let (_, zero) = per_tensor(shaped)?;
     let (lo, hi) = act.int_range(q);
-    Ok(OutputRange { zero, lo, hi, signed: is_signed(shaped) })
+    let hard_swish = (*act == Act::HardSwish).then(|| 1.0 / q.scale(0));
+    Ok(OutputRange { zero, lo, hi, signed: is_signed(shaped), hard_swish })
+}
+
+/// The multiplier that takes integers of scale `from` to steps of the result, or to real numbers if `range` has
+/// a curve to apply to these.
+pub(super) fn factor(from: f64, y_scale: f32, range: &OutputRange) -> Result<f32, String> {
+    let m = if range.hard_swish.is_some() { from as f32 } else { quant::multiplier(from, y_scale) };
+    if m.is_finite() { Ok(m) } else { Err(format!("the multiplier {m} is not finite")) }
 }
 
 /// A kernel of unsigned bytes whose operands or result are signed.

@@ -89,10 +89,10 @@ pub(crate) static RECORDS: &[KernelRecord] = &[
     record("alias", &["reshape"], &[ANY], &[ANY], RowMajor, |_| Ok(Built::Alias(0))),
     // Integer ops.
     record("qconv", &["qconv1d", "qconv2d", "qconv3d"], INT_WEIGHTS, &[BYTES], ChannelsLast, qconv::conv)
-        .fusing(Fuses::Clamp),
-    record("qlinear", &["qlinear"], INT_WEIGHTS, &[BYTES], RowMajor, qconv::linear).fusing(Fuses::Clamp),
-    record("qadd", &["qadd"], &[BYTES], &[BYTES], Follow, qbinary::build).fusing(Fuses::Clamp),
-    record("qmul", &["qmul"], &[BYTES], &[BYTES], Follow, qbinary::build).fusing(Fuses::Clamp),
+        .fusing(Fuses::Any),
+    record("qlinear", &["qlinear"], INT_WEIGHTS, &[BYTES], RowMajor, qconv::linear).fusing(Fuses::Any),
+    record("qadd", &["qadd"], &[BYTES], &[BYTES], Follow, qbinary::build).fusing(Fuses::Any),
+    record("qmul", &["qmul"], &[BYTES], &[BYTES], Follow, qbinary::build).fusing(Fuses::Any),
     record("qmean", &["qmean"], &[BYTES], &[BYTES], ChannelsLast, pool::quantized_mean).only_if(over_space),
     record("qavg_pool", &["qavg_pool"], &[BYTES], &[BYTES], ChannelsLast, pool::quantized_average),
     record("max_pool.q", &["max_pool"], &[BYTES], &[BYTES], ChannelsLast, pool::max),

@@ -50,7 +50,7 @@ pub fn requant(random: &mut Random, channels: usize, depth: usize, signed: bool)
     Requant {
         bias: (0..channels).map(|_| ((random.unit() - 0.5) * spread) as i32).collect(),
         mult: (0..channels).map(|_| (0.3 + random.unit()) * 60.0 / spread).collect(),
-        out: OutputRange { zero, lo, hi, signed },
+        out: OutputRange { zero, lo, hi, signed, hard_swish: None },
     }
 }
 

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::PackedDepthwise;
 use super::pack::{Block, Weights};
+use crate::kernels::gemm::avx2::curved;
 
 /// # Safety
 ///
@@ -97,7 +98,10 @@ unsafe fn sums<const NV: usize, const WHOLE: bool>(
         }
         std::array::from_fn(|j| {
             let scale = _mm256_loadu_ps(mult.as_ptr().add(8 * j));
-            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[j]), scale))
+            match weights.store.hard_swish {
+                None => _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[j]), scale)),
+                Some(inv) => curved(acc[j], scale, inv),
+            }
         })
     }
 }

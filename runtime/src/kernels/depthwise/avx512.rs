@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::PackedDepthwise;
 use super::pack::{Block, Weights};
+use crate::kernels::gemm::avx512::curved;
 
 /// # Safety
 ///
@@ -112,6 +113,7 @@ pub(super) struct Part {
     weights: *const i8,
     pub bias: [__m512i; 2],
     pub mult: [__m512; 2],
+    hard_swish: Option<f32>,
 }
 
 impl Part {
@@ -128,6 +130,7 @@ impl Part {
                 weights: packed.as_ptr(),
                 bias: std::array::from_fn(|j| _mm512_loadu_si512(bias.as_ptr().add(16 * j).cast())),
                 mult: std::array::from_fn(|j| _mm512_loadu_ps(mult.as_ptr().add(16 * j))),
+                hard_swish: weights.store.hard_swish,
             }
         }
     }
@@ -145,8 +148,9 @@ impl Part {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) fn words(&self, acc: [__m512i; 2], zero: Option<__m512i>) -> __m512i {
-        let [a, b]: [__m512i; 2] = std::array::from_fn(|j| {
-            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[j]), self.mult[j]))
+        let [a, b]: [__m512i; 2] = std::array::from_fn(|j| match self.hard_swish {
+            None => _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[j]), self.mult[j])),
+            Some(inv) => curved(acc[j], self.mult[j], inv),
         });
         let words = _mm512_packs_epi32(a, b);
         zero.map_or(words, |zero| _mm512_adds_epi16(words, zero))

@@ -107,7 +107,13 @@ unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel,
         }
 
         let scale = panels.mult.as_ptr().add(panel.params);
-        let scale: [__m256; NV] = std::array::from_fn(|j| _mm256_loadu_ps(scale.add(8 * j)));
+        let mut scale: [__m256; NV] = std::array::from_fn(|j| _mm256_loadu_ps(scale.add(8 * j)));
+        if let Some(inv) = panels.store.hard_swish {
+            unrolled!(i < MR, {
+                acc[i] = std::array::from_fn(|j| curved(acc[i][j], scale[j], inv));
+            });
+            scale = [_mm256_set1_ps(1.0); NV];
+        }
         let zero = _mm256_set1_epi16(panels.store.zero as i16);
         unrolled!(i < MR, {
             let v: [__m256i; NV] = std::array::from_fn(|j| rounded(acc[i][j], scale[j]));
@@ -176,4 +182,16 @@ impl<const NV: usize> Weights<NV> {
 #[target_feature(enable = "avx2")]
 pub(crate) fn rounded(acc: __m256i, scale: __m256) -> __m256i {
     _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale))
+}
+
+/// The hard swish of accumulators in output steps. Rounding it again changes nothing: what no float
+/// holds exactly lies beyond every bound.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn curved(acc: __m256i, scale: __m256, inv: f32) -> __m256i {
+    let x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale);
+    let (three, six) = (_mm256_set1_ps(3.0), _mm256_set1_ps(6.0));
+    let gate = _mm256_min_ps(six, _mm256_max_ps(_mm256_setzero_ps(), _mm256_add_ps(x, three)));
+    let y = _mm256_div_ps(_mm256_mul_ps(x, gate), six);
+    _mm256_cvtps_epi32(_mm256_mul_ps(y, _mm256_set1_ps(inv)))
 }

@@ -147,7 +147,13 @@ unsafe fn tile<const MR: usize, const NV: usize, const HALF: bool, const FULL: b
         }
 
         let scale = panels.mult.as_ptr().add(panel.params);
-        let scale: [__m512; NV] = std::array::from_fn(|j| _mm512_loadu_ps(scale.add(16 * j)));
+        let mut scale: [__m512; NV] = std::array::from_fn(|j| _mm512_loadu_ps(scale.add(16 * j)));
+        if let Some(inv) = panels.store.hard_swish {
+            unrolled!(i < MR, {
+                acc[i] = std::array::from_fn(|j| curved(acc[i][j], scale[j], inv));
+            });
+            scale = [_mm512_set1_ps(1.0); NV];
+        }
         let finish = Finish::new(panels, panel, call.stride);
         let out = call.out.add(row * call.stride + panel.column);
         // As many rows at a time as fill a vector of bytes.
@@ -207,6 +213,18 @@ fn dots<const NV: usize, const HALF: bool>(
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn rounded(acc: __m512i, scale: __m512) -> __m512i {
     _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale))
+}
+
+/// The hard swish of accumulators in output steps. Rounding it again changes nothing: what no float
+/// holds exactly lies beyond every bound.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(crate) fn curved(acc: __m512i, scale: __m512, inv: f32) -> __m512i {
+    let x = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale);
+    let (three, six) = (_mm512_set1_ps(3.0), _mm512_set1_ps(6.0));
+    let gate = _mm512_min_ps(six, _mm512_max_ps(_mm512_setzero_ps(), _mm512_add_ps(x, three)));
+    let y = _mm512_div_ps(_mm512_mul_ps(x, gate), six);
+    _mm512_cvtps_epi32(_mm512_mul_ps(y, _mm512_set1_ps(inv)))
 }
 
 /// Adds the zero point, clamps and stores the columns of a panel.

@@ -2,9 +2,9 @@
 //! row offsets, for convolutions.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(super) mod avx512;
 pub(crate) mod pack;
 pub(crate) mod scalar;
 pub(crate) mod tile;

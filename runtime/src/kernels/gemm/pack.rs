@@ -139,7 +139,10 @@ pub(crate) fn choose_isa(
         } else {
             low.abs().max(high.abs())
         };
-        vectors &= bound as f64 * f64::from(requant.mult[channel].abs()) < (1u64 << 30) as f64;
+        let largest = bound as f64 * f64::from(requant.mult[channel].abs());
+        // A hard swish does not enlarge.
+        let steps = largest * f64::from(requant.out.hard_swish.unwrap_or(1.0));
+        vectors &= largest.max(steps) < (1u64 << 30) as f64;
     }
     if depth > max_depth(magnitude) {
         return Err(KernelError::Depth { depth, limit: max_depth(magnitude) });
