@@ -6,7 +6,7 @@ use plan_common::{Build, check_float};
 use quantir_ir::attr::{F32, Pads, PerAxis};
 use quantir_ir::ops::reduce::Reduction;
 use quantir_ir::ops::*;
-use quantir_ir::{Phase, Type};
+use quantir_ir::{Phase, Storage, Type};
 
 fn acts() -> [Act; 4] {
     [Act::None, Act::Relu, Act::Clip(F32(-0.5), F32(1.5)), Act::HardSwish]
@@ -182,6 +182,53 @@ fn pools_means_and_norms() {
     let n = b.op(LayerNorm { axis: 3, eps: F32(1e-5) }, &[Some(x), Some(gamma)]);
     let (g, inputs) = b.finish(&[y, s, n]);
     check_float(g, &inputs, false);
+}
+
+#[test]
+fn rows_are_summed_in_order() {
+    let mut b = Build::new(Phase::Float, 7);
+    let x = b.input(Type::f32(&[3, 7, 45]));
+    let gamma = b.constant(&Type::f32(&[45]));
+    let beta = b.constant(&Type::f32(&[45]));
+    let mut outs = vec![
+        b.op(Softmax { axis: 2 }, &[Some(x)]),
+        b.op(LayerNorm { axis: 2, eps: F32(1e-5) }, &[Some(x), Some(gamma), Some(beta)]),
+        b.op(LayerNorm { axis: 1, eps: F32(1e-5) }, &[Some(x)]),
+        b.op(Exp {}, &[Some(x)]),
+        b.op(Sigmoid {}, &[Some(x)]),
+    ];
+    let kinds = Reduction::ALL.into_iter().filter(|k| *k != Reduction::Prod);
+    for (i, kind) in kinds.enumerate() {
+        for axes in [vec![2], vec![1], vec![0], vec![1, 2], vec![0, 1]] {
+            outs.push(b.op(Reduce { kind, axes, keep: i % 2 == 0 }, &[Some(x)]));
+        }
+    }
+    let (g, inputs) = b.finish(&outs);
+    check_float(g, &inputs, true);
+}
+
+#[test]
+fn truth_values_and_indices() {
+    let mut b = Build::new(Phase::Float, 8);
+    let (one, other) = (Type::plain(Storage::I64, &[4, 1, 5]), Type::plain(Storage::I64, &[3, 1]));
+    let (i, j) = (b.input(one), b.input(other));
+    let (x, y) = (b.input(Type::f32(&[4, 3, 5])), b.input(Type::f32(&[5])));
+    let equal = b.op(Equal {}, &[Some(i), Some(j)]);
+    let less = b.op(Less {}, &[Some(x), Some(y)]);
+    let both = b.op(GreaterEqual {}, &[Some(equal), Some(less)]);
+    let table = b.input(Type::f32(&[6, 2, 7]));
+    let mut outs = vec![equal, less, both];
+    outs.push(b.op(Where {}, &[Some(both), Some(x), Some(y)]));
+    outs.push(b.op(Maximum {}, &[Some(x), Some(y)]));
+    outs.push(b.op(Minimum {}, &[Some(y), Some(x)]));
+    for v in [equal, i] {
+        outs.push(b.op(Cast { to: Storage::F32 }, &[Some(v)]));
+    }
+    for axis in [0, 1] {
+        outs.push(b.op(Gather { axis }, &[Some(table), Some(i)]));
+    }
+    let (g, inputs) = b.finish(&outs);
+    check_float(g, &inputs, true);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! the same data. Choosing is a pure function of the op, the types and the allowed tier.
 
 use quantir_ir::{Op, QParams, Storage, Type};
+use smallvec::SmallVec;
 
 use crate::isa::Isa;
 use crate::plan::LayoutRule;
@@ -94,19 +95,33 @@ pub fn choose(
     limit: Isa,
     exact: bool,
 ) -> Result<&'static KernelRecord, String> {
+    candidates(op, ins, outs, limit, exact).map(|all| all[0])
+}
+
+/// All records that fit, the preferred ones first; never empty.
+///
+/// A kernel may still refuse the contents or the dimensions that only a plan knows; the next one serves then.
+pub fn candidates(
+    op: &Op,
+    ins: &[Option<&Type>],
+    outs: &[&Type],
+    limit: Isa,
+    exact: bool,
+) -> Result<SmallVec<[&'static KernelRecord; 2]>, String> {
     let name = op.name();
-    let mut best: Option<&KernelRecord> = None;
+    let mut fitting = SmallVec::new();
     let mut reason = None;
     for record in records().iter().filter(|r| r.ops.contains(&name)) {
-        if best.is_some_and(|b| b.preference >= record.preference) {
-            continue;
-        }
         match record.accepts(op, ins, outs, limit, exact) {
-            Ok(()) => best = Some(record),
+            Ok(()) => fitting.push(record),
             Err(r) => reason = reason.or(Some(r)),
         }
     }
-    best.ok_or_else(|| reason.unwrap_or_else(|| format!("there is no kernel for `{name}`")))
+    fitting.sort_by_key(|r: &&KernelRecord| std::cmp::Reverse(r.preference));
+    match fitting.is_empty() {
+        false => Ok(fitting),
+        true => Err(reason.unwrap_or_else(|| format!("there is no kernel for `{name}`"))),
+    }
 }
 
 impl KernelRecord {

@@ -13,7 +13,7 @@ use super::memory::{Lifetime, place};
 use super::{Buffer, Home, Layout, LayoutRule, NONE, Plan, PlanOptions, Shaped, Slot, Step, Work};
 use crate::arena::Arena;
 use crate::error::PlanError;
-use crate::kernels::table::{KernelRecord, choose};
+use crate::kernels::table::{KernelRecord, candidates};
 use crate::par::Par;
 use crate::steps::relayout::Relayout;
 use crate::steps::{Built, Kernel, Operand, Site, fallback};
@@ -59,8 +59,8 @@ impl Plan {
     }
 }
 
-/// The kernel chosen for a node, or why there is none.
-type Choice = Result<&'static KernelRecord, String>;
+/// The kernels that fit a node, the preferred one first, or why there is none.
+type Choice = Result<SmallVec<[&'static KernelRecord; 2]>, String>;
 
 struct Builder<'g> {
     g: &'g Graph,
@@ -145,13 +145,13 @@ impl Builder<'_> {
         }
         let ins: SmallVec<[Option<&Type>; 4]> = types.iter().map(Option::as_deref).collect();
         let outs: SmallVec<[&Type; 1]> = results.iter().map(|t| &**t).collect();
-        Ok(choose(&node.op, &ins, &outs, self.options.isa, self.strict))
+        Ok(candidates(&node.op, &ins, &outs, self.options.isa, self.strict))
     }
 
     /// Marks the values that a user wants channels-last, through ops that follow their operands.
     fn prefer_layouts(&mut self, kernels: &[Choice]) {
         for (n, kernel) in self.g.nodes_rev().zip(kernels.iter().rev()) {
-            let Ok(record) = kernel else { continue };
+            let Some(record) = kernel.as_ref().ok().and_then(|all| all.first()) else { continue };
             let node = self.g.node(n);
             match record.layout {
                 LayoutRule::RowMajor => {}
@@ -185,10 +185,14 @@ impl Builder<'_> {
         let mut note = None;
         if !self.options.interpret {
             match kernel {
-                Ok(record) => match self.by_kernel(n, node, record)? {
-                    Ok(()) => return Ok(()),
-                    Err(reason) => note = Some(reason.into_boxed_str()),
-                },
+                Ok(records) => {
+                    for record in records {
+                        match self.by_kernel(n, node, record)? {
+                            Ok(()) => return Ok(()),
+                            Err(reason) => note = note.or(Some(reason.into_boxed_str())),
+                        }
+                    }
+                }
                 Err(reason) => note = Some(reason.into_boxed_str()),
             }
         }

@@ -122,6 +122,8 @@ pub(super) fn binary(site: &Site) -> Result<Built, String> {
         Op::Mul(o) => then(site, map::Mul {}, &o.act),
         Op::Sub(_) => of(site, map::Sub {}),
         Op::Div(_) => of(site, map::Div {}),
+        Op::Maximum(_) => of(site, map::Maximum {}),
+        Op::Minimum(_) => of(site, map::Minimum {}),
         Op::Prelu(_) => of(site, map::Prelu {}),
         _ => Err("not a function of two numbers".into()),
     }

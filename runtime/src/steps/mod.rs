@@ -5,6 +5,7 @@ mod convert;
 mod elementwise;
 pub(crate) mod fallback;
 mod linear_f32;
+mod logic;
 mod movement;
 mod normal;
 mod pool;

@@ -4,7 +4,7 @@ use quantir_ir::ops::Op;
 use quantir_ir::{Storage, Type};
 
 use super::{
-    Built, Site, conv_f32, convert, elementwise, linear_f32, movement, normal, pool, qbinary, qconv,
+    Built, Site, conv_f32, convert, elementwise, linear_f32, logic, movement, normal, pool, qbinary, qconv,
 };
 use crate::isa::Isa;
 use crate::kernels::table::{Accept, Fuses, KernelRecord, Scheme};
@@ -65,6 +65,10 @@ impl KernelRecord {
         self.preference = 2;
         self
     }
+    const fn preferred(mut self) -> KernelRecord {
+        self.preference = 2;
+        self
+    }
     const fn relayouting(mut self) -> KernelRecord {
         self.relayouts = true;
         self
@@ -80,6 +84,13 @@ impl KernelRecord {
 
 const CONV: Ops = &["conv1d", "conv2d", "conv3d"];
 const CONV_TRANSPOSE: Ops = &["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"];
+const REDUCTIONS: Ops = &["mean", "sum", "amax", "amin", "l1", "l2", "sum_square"];
+const COMPARISONS: Ops = &["equal", "less", "greater", "less_equal", "greater_equal"];
+const NUMBER: Accept = accept(&[Storage::F32, Storage::I64, Storage::I32, Storage::Bool], Scheme::Plain);
+const BOOL: Accept = accept(&[Storage::Bool], Scheme::Plain);
+const INDEX: Accept = accept(&[Storage::I64, Storage::I32], Scheme::Plain);
+const TO_FLOAT: Accept =
+    accept(&[Storage::I64, Storage::I32, Storage::I8, Storage::U8, Storage::Bool], Scheme::Plain);
 const FLOAT_WEIGHTS: &[Accept] = &[F32, F32_CONST, F32_CONST];
 const INT_WEIGHTS: &[Accept] = &[BYTES, WEIGHT, BIAS];
 
@@ -143,35 +154,46 @@ pub(crate) static RECORDS: &[KernelRecord] = &[
             "floor",
             "ceil",
             "round",
+            "exp",
+            "sigmoid",
         ],
         &[F32],
         &[F32],
         Follow,
         elementwise::unary,
     ),
+    record("map.approx", &["elu", "gelu", "tanh", "erf"], &[F32], &[F32], Follow, elementwise::unary)
+        .rounding(),
     record(
-        "map.approx",
-        &["elu", "gelu", "sigmoid", "tanh", "exp", "erf"],
+        "zip",
+        &["add", "mul", "sub", "div", "maximum", "minimum", "prelu"],
         &[F32],
         &[F32],
         Follow,
-        elementwise::unary,
+        elementwise::binary,
     )
-    .rounding(),
-    record("zip", &["add", "mul", "sub", "div", "prelu"], &[F32], &[F32], Follow, elementwise::binary)
-        .fusing(Fuses::Any),
+    .fusing(Fuses::Any),
     record("max_pool", &["max_pool"], &[F32], &[F32], ChannelsLast, pool::max),
     record("avg_pool", &["avg_pool"], &[F32], &[F32], ChannelsLast, pool::average),
-    record("reduce", &["mean", "amax"], &[F32], &[F32], ChannelsLast, pool::reduce).only_if(over_space),
-    record("softmax.approx", &["softmax"], &[F32], &[F32], RowMajor, normal::softmax).rounding(),
-    record("layer_norm.lanes", &["layer_norm"], &[F32, F32_CONST], &[F32], RowMajor, normal::layer_norm)
-        .rounding(),
+    record("reduce", &["mean", "amax"], &[F32], &[F32], ChannelsLast, pool::reduce)
+        .only_if(over_space)
+        .preferred(),
+    record("reduce.rows", REDUCTIONS, &[F32], &[F32], RowMajor, normal::reduce),
+    record("softmax", &["softmax"], &[F32], &[F32], RowMajor, normal::softmax),
+    record("layer_norm", &["layer_norm"], &[F32, F32_CONST], &[F32], RowMajor, normal::layer_norm),
+    // Truth values and conversions.
+    record("compare", COMPARISONS, &[NUMBER], &[BOOL], Follow, logic::compare),
+    record("select", &["where"], &[BOOL, ANY], &[ANY], Follow, logic::select),
+    record("to_float", &["cast"], &[TO_FLOAT], &[F32], Follow, logic::to_float),
     // Movement of any elements.
     record("pick", &["slice"], &[ANY], &[ANY], Follow, movement::slice),
     record("pick", &["split"], &[ANY], &[ANY], Follow, movement::split),
     record("pick", &["expand"], &[ANY], &[ANY], Follow, movement::expand),
     record("pick", &["pad", "resize"], &[ANY], &[ANY], Follow, movement::by_index),
-    record("pick", &["gather"], &[ANY], &[ANY], RowMajor, movement::gather),
+    record("pick", &["gather"], &[ANY, constant(&[], Scheme::Plain)], &[ANY], RowMajor, movement::gather)
+        .only_if(by_vector)
+        .preferred(),
+    record("gather", &["gather"], &[ANY, INDEX], &[ANY], RowMajor, logic::gather),
     record("join", &["concat"], &[ANY], &[ANY], Follow, movement::concat),
     record("transpose", &["transpose"], &[ANY], &[ANY], RowMajor, movement::transpose),
 ];
@@ -190,6 +212,14 @@ fn over_space(op: &Op, ins: &[Option<&Type>], _: &[&Type]) -> Result<(), String>
         return Ok(());
     }
     Err("only all spatial axes of `[N,C,*S]` together can be reduced".into())
+}
+
+/// Indices are constant and have at most one dimension.
+fn by_vector(_: &Op, ins: &[Option<&Type>], _: &[&Type]) -> Result<(), String> {
+    match ins.get(1).copied().flatten().map_or(0, Type::rank) {
+        0 | 1 => Ok(()),
+        _ => Err("indices have several dimensions".into()),
+    }
 }
 
 fn up_to_five_axes(_: &Op, ins: &[Option<&Type>], _: &[&Type]) -> Result<(), String> {

@@ -56,6 +56,8 @@ functions! {
     Fun2 Mul {} |a, b| a * b;
     Fun2 Sub {} |a, b| a - b;
     Fun2 Div {} |a, b| a / b;
+    Fun2 Maximum {} |a, b| if a.is_nan() || a > b { a } else { b };
+    Fun2 Minimum {} |a, b| if a.is_nan() || a < b { a } else { b };
     Fun2 Prelu {} |x, slope| if x < 0.0 { slope * x } else { x };
 }
 
