@@ -74,20 +74,21 @@ impl QConfigMapping {
     /// The same qconfig everywhere, with known output ranges for `sigmoid`, `hard_sigmoid`, `softmax` (0..1) and `tanh` (−1..1), and
     /// a weight scale per tensor for transposed convolution, as PyTorch's default mappings have it.
     pub fn with_defaults(qconfig: QConfig) -> Self {
-        let fixed = |scale: f32, zero: f32| QConfig {
-            activation: ObserverTemplate::new("fixed", Storage::U8).args(&[scale, zero]),
-            weight: ObserverTemplate::new("minmax", Storage::I8).symmetric(),
-        };
         let per_tensor = QConfig {
             weight: ObserverTemplate { per_channel: false, ..qconfig.weight.clone() },
             ..qconfig.clone()
         };
+        let fixed = |scale: f32, zero: f32| QConfig {
+            activation: ObserverTemplate::new("fixed", Storage::U8).args(&[scale, zero]),
+            weight: per_tensor.weight.clone(),
+        };
+        let (bounded, tanh) = (fixed(1.0 / 256.0, 0.0), fixed(2.0 / 256.0, 128.0));
         let mut m = Self::new();
         m.set_global(Some(qconfig)).set_object_type("conv_transpose", Some(per_tensor));
         for op in ["hard_sigmoid", "sigmoid", "softmax"] {
-            m.set_object_type(op, Some(fixed(1.0 / 256.0, 0.0)));
+            m.set_object_type(op, Some(bounded.clone()));
         }
-        m.set_object_type("tanh", Some(fixed(2.0 / 256.0, 128.0)));
+        m.set_object_type("tanh", Some(tanh));
         m
     }
     /// PyTorch's default mapping for x86: activations in 0..127.
