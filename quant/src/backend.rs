@@ -286,15 +286,16 @@ impl BackendConfig {
         BackendConfig::from_entries("native", all)
     }
 
-    /// As [`BackendConfig::native`], with the sharing that PyTorch's native back end has: averages, `relu` and `clip` keep
-    /// the quantization of their input.
+    /// As [`BackendConfig::native`], with the habits of PyTorch's native back end: averages, `relu` and `clip` keep the
+    /// quantization of their input, and no kernel applies `hard_swish`.
     pub fn pytorch() -> BackendConfig {
         let mut b = BackendConfig::native();
         b.name = "pytorch".into();
-        for op in ["mean", "avg_pool", "relu", "clip"] {
-            if let Some(e) = b.entries.get_mut(op) {
+        for e in b.entries.values_mut() {
+            if ["mean", "avg_pool", "relu", "clip"].contains(&e.op.as_str()) {
                 e.role = Role::Same;
             }
+            e.acts.retain(|a| a != "hard_swish");
         }
         b
     }

@@ -30,9 +30,8 @@ pub(crate) struct Decided {
 }
 
 pub(crate) fn decide(g: &Graph, mapping: &QConfigMapping, backend: &BackendConfig) -> Decided {
-    let nodes: Vec<NodeId> = g.nodes().filter(|&n| !matches!(g.op(n), Op::Const(_))).collect();
-    let refs: Vec<(&str, &str)> =
-        nodes.iter().map(|&n| (g.op(n).name(), g.node(n).loc.path.as_deref().unwrap_or(""))).collect();
+    let nodes = ops(g);
+    let refs = refs(g, &nodes);
     let resolved = mapping.resolve(&refs);
     let mut d = Decider {
         g,
@@ -67,6 +66,16 @@ pub(crate) fn decide(g: &Graph, mapping: &QConfigMapping, backend: &BackendConfi
     }
     let warnings = mapping.unmatched(&refs);
     d.finish(warnings)
+}
+
+/// The nodes that rules speak of, in order.
+pub(crate) fn ops(g: &Graph) -> Vec<NodeId> {
+    g.nodes().filter(|&n| !matches!(g.op(n), Op::Const(_))).collect()
+}
+
+/// Names and module paths of `nodes`, as rules see them.
+pub(crate) fn refs<'g>(g: &'g Graph, nodes: &[NodeId]) -> Vec<(&'g str, &'g str)> {
+    nodes.iter().map(|&n| (g.op(n).name(), g.node(n).loc.path.as_deref().unwrap_or(""))).collect()
 }
 
 /// An activation that will be observed.

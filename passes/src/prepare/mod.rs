@@ -26,10 +26,14 @@
 //!    computes the whole function.
 //! 5. Where an op wants another storage than the value was observed for, it has an observer of its own on it.
 //! 6. Constants among activations are observed like weights, by their range.
+//! 7. An activation that was fused into an op whose kernel does not apply it is an op of its own again, which a table computes.
+//! 8. What feeds only `hard_swish` or `hard_sigmoid` is clamped to where these are not constant.
 
+mod bound;
 mod decide;
 pub(crate) mod elementwise;
 mod insert;
+mod split_act;
 
 pub(crate) use decide::{act_word, fits};
 
@@ -115,6 +119,8 @@ fn run(
                 .help("run the pipeline `canon` first; if the shape stays unknown, give the model fixed input sizes"));
         }
     }
+    split_act::split(g, cx, mapping, backend)?;
+    bound::bound(g, cx, mapping, backend)?;
     let decided = decide::decide(g, mapping, backend);
     for r in &decided.report.float {
         cx.reject(g, r.node, r.reason.clone());
