@@ -210,7 +210,10 @@ impl Decider<'_> {
                 wanted || ins.iter().all(|v| made(v) || matches!(g.value(*v).def, Def::Input(_)))
             }
             Role::Same => wanted || ins.iter().all(made),
-            Role::Joined => wanted || ins.iter().all(|v| made(v) || g.is_const(*v)),
+            Role::Joined => {
+                let given = |v: &ValueId| g.is_const(*v) || matches!(g.value(*v).def, Def::Input(_));
+                wanted || (ins.iter().any(made) && ins.iter().all(|v| made(v) || given(v)))
+            }
         };
         if !joins {
             for m in self.function_nodes(n) {
