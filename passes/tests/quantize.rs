@@ -227,9 +227,10 @@ fn storages_that_differ_meet_by_requantizing() {
     let mut signed = QConfig::minmax();
     signed.activation = "minmax i8".parse().unwrap();
     let mut mapping = QConfigMapping::minmax();
-    mapping.set_object_type("mul", Some(signed));
+    mapping.set_object_type("add", Some(signed));
     let s = stages(&text, &mapping, &BackendConfig::native());
-    assert_eq!(count(&s.integer, |op| matches!(op, Op::Requantize(_))), 1, "{}", print(&s.integer));
+    // Both operands of the sum, and its result for the convolution that the product became.
+    assert_eq!(count(&s.integer, |op| matches!(op, Op::Requantize(_))), 3, "{}", print(&s.integer));
     let x = inputs(&s.float, 2);
     assert!(distance(&run(&s.float, &x), &run(&s.integer, &x)) < 0.05);
 }

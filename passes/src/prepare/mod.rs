@@ -28,7 +28,9 @@
 //! 6. Constants among activations are observed like weights, by their range.
 //! 7. An activation that was fused into an op whose kernel does not apply it is an op of its own again, which a table computes.
 //! 8. What feeds only `hard_swish` or `hard_sigmoid` is clamped to where these are not constant.
+//! 9. A scale and shift for each channel becomes a depthwise convolution, which has a scale for each channel.
 
+mod affine;
 mod bound;
 mod decide;
 pub(crate) mod elementwise;
@@ -120,6 +122,7 @@ fn run(
         }
     }
     split_act::split(g, cx, mapping, backend)?;
+    affine::affine(g, cx, mapping, backend)?;
     bound::bound(g, cx, mapping, backend)?;
     let decided = decide::decide(g, mapping, backend);
     for r in &decided.report.float {
