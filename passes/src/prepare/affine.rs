@@ -1,6 +1,6 @@
 //! Turns a scale and shift for each channel into a depthwise convolution with kernel 1.
 //!
-//! ```qir
+//! ```text
 //! %m = mul %x, %k : f32[1,8,4,4]           =>     %y = conv2d %x, %w, %c {groups=8}
 //! %y = add %m, %c {act=relu}
 //! ```

@@ -1,6 +1,6 @@
 //! Bounds what feeds a function that is constant beyond a bound, so that no integers are spent on the constant part.
 //!
-//! ```qir
+//! ```text
 //! %a = conv2d %x, %w               =>     %a = conv2d %x, %w {act=clip(-3.0,inf)}
 //! %y = hard_swish %a                      %y = hard_swish %a
 //! ```

@@ -1,6 +1,6 @@
 //! Takes fused activations out again where the back end's kernel does not apply them.
 //!
-//! ```qir
+//! ```text
 //! %y = conv2d %x, %w {act=hard_swish}      =>     %y.pre = conv2d %x, %w
 //!                                                 %y = hard_swish %y.pre
 //! ```
