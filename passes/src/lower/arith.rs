@@ -43,6 +43,23 @@ pub(super) fn concat(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<E
     replace(g, &island, Qconcat { axis: c.axis }.into(), backend)
 }
 
+/// A `concat` whose parts are requantized for it does that itself: the same integers without a pass over memory.
+pub(super) fn join(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+    let c = g.get::<Concat>(at)?;
+    let q = g.elem(c.out).quant()?;
+    let before = |v: ValueId| Some(g.def::<Requantize>(v).filter(|_| g.one_use(v))?.x);
+    if !c.parts.iter().any(|&v| before(v).is_some()) {
+        return None;
+    }
+    let parts: Vec<ValueId> = c.parts.iter().map(|&v| before(v).unwrap_or(v)).collect();
+    let quants = parts.iter().filter_map(|&v| g.elem(v).quant());
+    check(g.op(at), quants.chain([q]).map(|q| q.as_ref()), backend).ok()?;
+    let mut e = g.edit(at);
+    let new = e.op_as(Qconcat { axis: c.op.axis }, parts, std::slice::from_ref(g.ty(c.out))).ok()?[0];
+    e.replace(c.out, new);
+    Some(e.finish())
+}
+
 fn replace(g: &Graph, island: &Island, op: Op, backend: &BackendConfig) -> Option<Edit> {
     let node = g.node(island.node);
     let parts: Vec<(ValueId, &std::sync::Arc<Quant>)> =

@@ -28,6 +28,7 @@
 //! | `lower-binary` | `add`, `mul` | `qadd`, `qmul` |
 //! | `lower-mean` | `mean`, `avg_pool` | `qmean`, `qavg_pool` |
 //! | `lower-concat` | `concat` | `concat` if all quantizations are equal, else `qconcat` |
+//! | `lower-join` | `concat` of `requantize` | `qconcat`, exact |
 //!
 //! What is not accepted stays a float island between `dequantize` and `quantize`; [`explain`] says why.
 
@@ -68,6 +69,7 @@ fn run(g: &mut Graph, cx: &mut PassCx, backend: &BackendConfig) -> Result<(), Di
             Rule { name: "lower-binary", apply: &|g, n| arith::binary(g, n, backend) },
             Rule { name: "lower-mean", apply: &|g, n| arith::mean(g, n, backend) },
             Rule { name: "lower-concat", apply: &|g, n| arith::concat(g, n, backend) },
+            Rule { name: "lower-join", apply: &|g, n| arith::join(g, n, backend) },
         ],
     )?;
     name_products(g);

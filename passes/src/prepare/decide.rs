@@ -262,18 +262,59 @@ impl Decider<'_> {
         if let (Role::Weighted { axis }, Some(w)) = (role, g.node(n).ins.get(1).copied().flatten()) {
             self.constant(w, q.weight.spec(axis), vec![Use::Node(n, 1)]);
         }
-        let template = match (role, slots.first()) {
-            (Role::Same | Role::Joined, Some(&s)) => self.acts[s].template.clone(),
-            _ => q.activation.clone(),
+        let Role::Joined = role else {
+            for &v in outs {
+                let template = match (role, slots.first()) {
+                    (Role::Same, Some(&s)) => self.acts[s].template.clone(),
+                    _ => q.activation.clone(),
+                };
+                let out = self.add(v, template, true);
+                self.made.insert(v);
+                if let (Role::Same, Some(&s)) = (role, slots.first()) {
+                    self.share(s, out);
+                }
+            }
+            return;
         };
+        let Some(&first) = slots.iter().find(|&&s| !self.is_moved(s)).or(slots.first()) else { return };
+        let template = self.acts[first].template.clone();
         for &v in outs {
             let out = self.add(v, template.clone(), true);
             self.made.insert(v);
-            if matches!(role, Role::Same | Role::Joined) {
-                for &s in &slots {
-                    self.share(s, out, role);
-                }
-            }
+            self.share(first, out);
+        }
+        for &s in &slots {
+            self.join_part(first, s);
+        }
+    }
+
+    /// Whether the slot's value comes from an op that moves values.
+    fn is_moved(&self, slot: usize) -> bool {
+        let def = self.g.def_node(self.acts[slot].value);
+        def.and_then(|d| self.backend.get(self.g.op(d).name())).is_some_and(|s| s.role == Role::Same)
+    }
+
+    /// Lets a part share the observer of the join.
+    ///
+    /// A part that a movement brings here leaves the observer of where it comes from, and is requantized: through
+    /// movements and joins in turn, all values of a network would share one range.
+    fn join_part(&mut self, first: usize, part: usize) {
+        let root = self.root(first);
+        if self.root(part) == root {
+            return;
+        }
+        let (s, t) = (&self.acts[root].template, &self.acts[part].template);
+        // Fixed parameters are right for one op's result; joining other ranges to them would cut those.
+        let fits = same_integers(s, t) && s.kind != "fixed" && t.kind != "fixed";
+        if !fits {
+            return;
+        }
+        if self.is_moved(part) && self.acts[part].class != part {
+            // No slot links to this one, since links go to roots.
+            self.acts[part].class = root;
+            self.acts[part].template = self.acts[root].template.clone();
+        } else {
+            self.share(first, part);
         }
     }
 
@@ -333,14 +374,10 @@ impl Decider<'_> {
     }
 
     /// Lets two slots have one observer, if one quantization can serve both: the earlier one's.
-    fn share(&mut self, a: usize, b: usize, role: Role) {
+    fn share(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         let (first, later) = (a.min(b), a.max(b));
-        let (s, t) = (&self.acts[first].template, &self.acts[later].template);
-        let same = (s.storage, s.range, s.symmetric) == (t.storage, t.range, t.symmetric);
-        // Fixed parameters are right for one op's result; joining other ranges to them would cut those.
-        let fixed = role == Role::Joined && (s.kind == "fixed" || t.kind == "fixed");
-        if same && !fixed {
+        if same_integers(&self.acts[first].template, &self.acts[later].template) {
             self.acts[later].class = first;
         }
     }
@@ -381,6 +418,11 @@ impl Decider<'_> {
         }
         Decided { slots, report: PrepareReport { float: self.float, quantized: self.quantized, warnings } }
     }
+}
+
+/// Whether the integers of one observer can be those of the other.
+fn same_integers(s: &ObserverTemplate, t: &ObserverTemplate) -> bool {
+    (s.storage, s.range, s.symmetric) == (t.storage, t.range, t.symmetric)
 }
 
 /// The operands of `n` that are activations.

@@ -20,7 +20,8 @@
 //!    read from its observer by all users, since it will exist as integers only; an input that a float op
 //!    computed is read from its observer by quantized ops only.
 //! 3. Ops that only move or select values share the observer of their input; `concat` shares one among all parts and the
-//!    result. Other ops have an observer of their own: also `mean`, `avg_pool`, `relu` and `clip` that PyTorch
+//!    result. A part that was only moved here leaves the observer of where it comes from, or whole networks of joins would
+//!    share one range. Other ops have an observer of their own: also `mean`, `avg_pool`, `relu` and `clip` that PyTorch
 //!    lets share ([`BackendConfig::pytorch`] does too), since their integer forms rescale anyway and their ranges are narrower.
 //! 4. Elementwise ops that together are a function of one value get one observer at its result, since a table
 //!    computes the whole function.
