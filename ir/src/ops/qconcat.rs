@@ -5,7 +5,7 @@ use crate::graph::Phase;
 use crate::ops::act::Act;
 use crate::ops::integer::{Output, store};
 use crate::ops::moved::around;
-use crate::ops::operand::{agree, declared_per_tensor, known, per_tensor, recheck};
+use crate::ops::operand::{declared_per_tensor, per_tensor, recheck};
 use crate::ops::quantize::requantized;
 use crate::ops::{Eval, Infer, OpDef, check, one};
 use crate::tensor::Tensor;
@@ -52,8 +52,9 @@ impl OpDef for Qconcat {
             for (j, d) in dims.iter_mut().enumerate() {
                 if j == at {
                     *d = d.add(&part.shape[j]);
-                } else if agree(d, &part.shape[j]) {
-                    *d = known(d, &part.shape[j]).clone();
+                } else if let Some(both) = check::same(d, &part.shape[j]) {
+                    // The same shape as that of `concat`, which lowering replaces.
+                    *d = both;
                 } else {
                     return Err(Reason::new(format!(
                         "operand {} is {part} but the first is {first}: they differ along axis {j}",

@@ -4,7 +4,7 @@ use quantir_ir::Quant;
 use quantir_ir::ops::reduce::Reduction;
 use quantir_quant::BackendConfig;
 
-use crate::lower::{Island, integers};
+use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
 use crate::prepare::act_word;
 
@@ -56,8 +56,7 @@ pub(super) fn join(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edi
     check(g.op(at), quants.chain([q]).map(|q| q.as_ref()), backend).ok()?;
     let mut e = g.edit(at);
     let new = e.op_as(Qconcat { axis: c.op.axis }, parts, std::slice::from_ref(g.ty(c.out))).ok()?[0];
-    e.replace(c.out, new);
-    Some(e.finish())
+    replaced(e, c.out, new)
 }
 
 fn replace(g: &Graph, island: &Island, op: Op, backend: &BackendConfig) -> Option<Edit> {

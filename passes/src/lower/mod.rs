@@ -41,8 +41,8 @@ mod weighted;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use quantir_ir::Quant;
 use quantir_ir::graph::Name;
+use quantir_ir::{Editor, Quant};
 use quantir_quant::BackendConfig;
 
 use crate::driver::{Rule, drive};
@@ -135,9 +135,18 @@ impl<'g> Island<'g> {
         let mut e = g.edit(self.quantize);
         e.loc_of(self.node);
         let new = e.op_as(op, ins.iter().copied(), std::slice::from_ref(self.ty)).ok()?[0];
-        e.replace(self.out, new);
-        Some(e.finish())
+        replaced(e, self.out, new)
     }
+}
+
+/// The edit that puts `new` in the place of `old`. If inference says less about symbolic dimensions than is known of `old`,
+/// there is none: the op stays float, and [`explain`] says so.
+pub(crate) fn replaced(mut e: Editor<'_>, old: ValueId, new: ValueId) -> Option<Edit> {
+    if e.ty(new) != e.graph().ty(old) {
+        return None;
+    }
+    e.replace(old, new);
+    Some(e.finish())
 }
 
 /// The integers that `v` is dequantized from, with their quantization.

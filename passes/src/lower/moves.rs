@@ -2,7 +2,7 @@
 
 use quantir_quant::{BackendConfig, Role};
 
-use crate::lower::{Island, integers};
+use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
 use crate::prepare::fits;
 
@@ -62,8 +62,7 @@ pub(super) fn cancel(g: &Graph, at: NodeId) -> Option<Edit> {
     }
     let mut e = g.edit(at);
     let new = e.op_as(Requantize {}, [x], std::slice::from_ref(g.ty(q.out))).ok()?[0];
-    e.replace(q.out, new);
-    Some(e.finish())
+    replaced(e, q.out, new)
 }
 
 /// `relu` and `clip` between equal quantizations, where the back end keeps them: bounds are rounded as the result would be.

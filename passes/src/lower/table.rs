@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use quantir_ir::ops::Eval;
 use quantir_quant::{BackendConfig, Role};
 
-use crate::lower::{Island, integers};
+use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
 use crate::prepare::elementwise::{is_elementwise, is_scalar_const, is_unary};
 
@@ -34,11 +34,7 @@ pub(super) fn table(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Ed
     let table = e.constant(result.quantize(island.quant).ok()?, "table");
     e.name(table, &format!("{}.table", g.name_of(g.node(island.node).outs[0])));
     let new = e.op(Qlut {}, [x, table]).ok()?;
-    if e.ty(new) != island.ty {
-        return None;
-    }
-    e.replace(island.out, new);
-    Some(e.finish())
+    replaced(e, island.out, new)
 }
 
 struct Function<'g> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quantir_ir::{QParams, Quant, Zeros};
 use quantir_quant::{BackendConfig, Role};
 
-use crate::lower::{Island, integers};
+use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
 use crate::prepare::act_word;
 
@@ -57,8 +57,7 @@ pub(super) fn weighted(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option
         ins.push(e.constant(ints, g.name_of(b)));
     }
     let new = e.op_as(op, ins, std::slice::from_ref(island.ty)).ok()?[0];
-    e.replace(island.out, new);
-    Some(e.finish())
+    replaced(e, island.out, new)
 }
 
 /// Why the back end does not compute the op on these integers, if so.
