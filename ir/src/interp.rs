@@ -21,6 +21,11 @@ pub trait Hook {
     fn wants(&mut self, _g: &Graph, _v: ValueId) -> bool {
         true
     }
+    /// Whether the places of this value's elements matter. If not, an executor may show the elements in any order
+    /// under the value's shape, which saves it from undoing its layout.
+    fn ordered(&mut self, _g: &Graph, _v: ValueId) -> bool {
+        true
+    }
     /// A value was computed, or given as an input.
     fn value(&mut self, _g: &Graph, _v: ValueId, _t: &Tensor) {}
     /// A node is about to be evaluated; its values follow.

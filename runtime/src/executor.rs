@@ -111,7 +111,8 @@ impl Executor {
     }
 
     /// As [`Executor::run`] with a hook that sees the values that it wants as soon as they are computed, in the
-    /// graph's order. A value is shown as the row-major tensor that the interpreter would show; values that are
+    /// graph's order. A value is shown as the row-major tensor that the interpreter would show, unless the hook says that the
+    /// places of its elements do not matter ([`Hook::ordered`]); values that are
     /// not wanted cost nothing.
     pub fn run_with_hook(
         &self,
@@ -131,7 +132,7 @@ impl Executor {
                 };
                 for &v in values {
                     if hook.wants(g, v)
-                        && let Some(t) = memory.value(v)
+                        && let Some(t) = memory.value(v, hook.ordered(g, v))
                     {
                         hook.value(g, v, &t?);
                     }

@@ -150,6 +150,13 @@ pub struct Seat<'a> {
 }
 
 impl Hook for Seat<'_> {
+    fn wants(&mut self, _g: &Graph, v: ValueId) -> bool {
+        self.all.of[v].is_some()
+    }
+    /// Only parameters along an axis depend on where elements lie.
+    fn ordered(&mut self, _g: &Graph, v: ValueId) -> bool {
+        self.all.of[v].is_none_or(|i| self.all.stations[i].spec.axis.is_some())
+    }
     fn value(&mut self, _g: &Graph, v: ValueId, t: &Tensor) {
         let Some(station) = self.all.of[v].map(|i| &self.all.stations[i]) else { return };
         let Some(mut state) = station.turn(self.batch, &self.all.failed) else { return };

@@ -145,13 +145,29 @@ impl Range {
 
 /// Minimum, maximum and the number of NaN and infinities, which take no part.
 pub(crate) fn finite_range(data: &[f32]) -> (f32, f32, u64) {
-    // `f32::min` drops NaN, so one pass without branches finds out whether a careful second one is needed.
-    let (mut lo, mut hi, mut nan) = (f32::INFINITY, f32::NEG_INFINITY, false);
-    for &x in data {
+    // `f32::min` drops NaN, so one pass without branches finds out whether a careful second one is needed. Lanes of
+    // their own let the compiler use vectors; minimum and maximum do not depend on the order.
+    const LANES: usize = 16;
+    let (mut lows, mut highs, mut nans) =
+        ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES], [false; LANES]);
+    let chunks = data.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            let x = chunk[i];
+            lows[i] = if x < lows[i] { x } else { lows[i] };
+            highs[i] = if x > highs[i] { x } else { highs[i] };
+            nans[i] |= x.is_nan();
+        }
+    }
+    let (mut lo, mut hi, mut nan) = (f32::INFINITY, f32::NEG_INFINITY, nans.contains(&true));
+    for &x in rest {
         lo = lo.min(x);
         hi = hi.max(x);
         nan |= x.is_nan();
     }
+    lo = lows.into_iter().fold(lo, f32::min);
+    hi = highs.into_iter().fold(hi, f32::max);
     if !nan && lo.is_finite() && hi.is_finite() {
         return (lo, hi, 0);
     }

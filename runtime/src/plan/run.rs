@@ -109,7 +109,7 @@ impl Plan {
         }
         let memory = Memory { plan: self, inputs: &bytes, arena: &context.arena };
         let outputs: Result<Vec<Tensor>, Reason> =
-            self.outputs.iter().map(|&s| memory.tensor(&self.slots[s as usize])).collect();
+            self.outputs.iter().map(|&s| memory.tensor(&self.slots[s as usize], true)).collect();
         outputs.map_err(|r| (None, r))
     }
 
@@ -130,11 +130,11 @@ impl Plan {
 
 impl Memory<'_> {
     /// A copy of the value in row-major order, if the plan keeps it.
-    pub(crate) fn value(&self, v: ValueId) -> Option<Result<Tensor, Reason>> {
-        Some(self.tensor(self.plan.slot_of(v)?))
+    pub(crate) fn value(&self, v: ValueId, ordered: bool) -> Option<Result<Tensor, Reason>> {
+        Some(self.tensor(self.plan.slot_of(v)?, ordered))
     }
 
-    fn tensor(&self, slot: &Slot) -> Result<Tensor, Reason> {
+    fn tensor(&self, slot: &Slot, ordered: bool) -> Result<Tensor, Reason> {
         let buffer = &self.plan.buffers[slot.buffer as usize];
         let shaped = &slot.shaped;
         let bytes = match buffer.home {
@@ -148,7 +148,7 @@ impl Memory<'_> {
             Home::Input(i) => self.inputs[i as usize],
             Home::Arena(offset) => &self.arena.bytes()[offset..offset + buffer.bytes],
         };
-        if slot.layout == Layout::RowMajor {
+        if slot.layout == Layout::RowMajor || !ordered {
             return fallback::tensor(&shaped.elem, &shaped.dims, bytes);
         }
         let relayout = Relayout::new(&shaped.dims, shaped.elem.storage().bytes(), Layout::RowMajor);
