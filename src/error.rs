@@ -40,7 +40,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A label names no class.
-    #[error("{path}: label {label} of sample {sample} names none of the {classes} classes\n  help: labels go from 0 to {last}", path = path.display(), last = classes - 1)]
+    #[error("{path}: label {label} of sample {sample} names none of the {classes} classes\n  help: labels go from 0 to {last}", path = path.display(), last = classes.saturating_sub(1))]
     Label {
         /// The data.
         path: PathBuf,

@@ -1,6 +1,6 @@
 //! Comparing a quantized model with its float original on data.
 
-use quantir_ir::Tensor;
+use quantir_ir::{Graph, Tensor};
 
 use crate::data::Dataset;
 use crate::error::Error;
@@ -67,14 +67,7 @@ pub fn compare(
             agree += tf.iter().zip(&tq).filter(|(a, b)| a == b).count();
             if let Some(labels) = data.labels() {
                 let labels = &labels[at..at + count];
-                if let Some((i, l)) = labels.iter().enumerate().find(|&(_, &l)| l < 0 || l >= n as i64) {
-                    return Err(Error::Label {
-                        path: data.path().into(),
-                        sample: at + i,
-                        label: *l,
-                        classes: n,
-                    });
-                }
+                check_range(data, labels, at, n)?;
                 right_f += hits(&tf, labels);
                 right_q += hits(&tq, labels);
             }
@@ -98,6 +91,29 @@ pub fn compare(
             })
             .collect(),
     })
+}
+
+/// Fails if a label names no class of a model whose first output is `[N, classes]`.
+pub fn check_labels(data: &Dataset, g: &Graph) -> Result<(), Error> {
+    let shape = g.outputs().first().map(|o| &g.ty(o.value).shape.0);
+    let classes = match shape.map(Vec::as_slice) {
+        Some([_, classes]) => classes.as_lit().and_then(|n| usize::try_from(n).ok()),
+        _ => None,
+    };
+    match (classes, data.labels()) {
+        (Some(classes), Some(labels)) => check_range(data, labels, 0, classes),
+        _ => Ok(()),
+    }
+}
+
+/// Fails if one of `labels`, which belong to the samples from `first` on, is none of `classes`.
+fn check_range(data: &Dataset, labels: &[i64], first: usize, classes: usize) -> Result<(), Error> {
+    match labels.iter().enumerate().find(|&(_, &l)| l < 0 || l >= classes as i64) {
+        Some((i, &label)) => {
+            Err(Error::Label { path: data.path().into(), sample: first + i, label, classes })
+        }
+        None => Ok(()),
+    }
 }
 
 fn hits(top: &[usize], labels: &[i64]) -> usize {

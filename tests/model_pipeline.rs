@@ -90,3 +90,50 @@ fn normalization_is_optional() {
     let (a, b) = (raw.batch(0, 1).unwrap(), scaled.batch(0, 1).unwrap());
     assert_eq!(a[0].floats().unwrap()[10] / 16.0, b[0].floats().unwrap()[10]);
 }
+
+#[test]
+fn bad_data_ends_in_one_error_and_leaves_no_output() {
+    use quantir::ir::Tensor;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, arrays: &[(&str, Tensor)]| {
+        let named: Vec<(String, Tensor)> = arrays.iter().map(|(n, t)| (n.to_string(), t.clone())).collect();
+        let path = folder.path().join(name);
+        std::fs::write(&path, quantir::data::write_npz(&named).unwrap()).unwrap();
+        path
+    };
+    let images = Tensor::f32(&[2, 1, 8, 8], vec![0.5; 128]);
+    let good = write("good.npz", &[("image", images.clone())]);
+    let other_name = write("name.npz", &[("picture", images.clone())]);
+    let shape = write("shape.npz", &[("image", Tensor::f32(&[2, 1, 8, 7], vec![0.5; 112]))]);
+    let labels = write("labels.npz", &[("image", images), ("labels", Tensor::i64(&[2], vec![3, 10]))]);
+    let nothing = write("nan.npz", &[("image", Tensor::f32(&[1, 1, 8, 8], vec![f32::NAN; 64]))]);
+    let broken = folder.path().join("broken.npz");
+    std::fs::write(&broken, b"PK not really").unwrap();
+    let cases = [
+        (&other_name, &good, "no array for the model's input `image`"),
+        (&shape, &good, "the model wants [batch,1,8,8]"),
+        (&good, &labels, "label 10 of sample 1 names none of the 10 classes"),
+        (&nothing, &good, "finite"),
+        (&broken, &good, "not a readable array file"),
+    ];
+    for (calibrate, evaluate, message) in cases {
+        let out = folder.path().join("out.qir.safetensors");
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_qir"))
+            .arg("quantize")
+            .arg(digits("digits_cnn.onnx"))
+            .args([
+                "--calibrate".as_ref(),
+                calibrate.as_os_str(),
+                "--evaluate".as_ref(),
+                evaluate.as_os_str(),
+            ])
+            .args(["-o".as_ref(), out.as_os_str()])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{text}");
+        assert!(text.contains(message), "{text}");
+        assert!(text.lines().count() < 40, "more than a screen:\n{text}");
+        assert!(!out.exists(), "{message}");
+    }
+}

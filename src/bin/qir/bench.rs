@@ -58,10 +58,10 @@ pub fn main(a: Bench) -> Result<(), Error> {
     let profile = if a.profile { profile(&session, &inputs)? } else { Vec::new() };
     let report = Report { model: a.model.display().to_string(), threads, isa, latency, profile };
     if a.json {
-        println!("{}", serde_json::to_string_pretty(&report).expect("plain data"));
+        say!("{}", serde_json::to_string_pretty(&report).expect("plain data"));
         return Ok(());
     }
-    println!(
+    say!(
         "{}: median {}, best {} of {} runs; {} thread{}, {}",
         report.model,
         seconds(latency.median),
@@ -81,7 +81,7 @@ pub fn main(a: Bench) -> Result<(), Error> {
                 r.step.clone(),
             ]);
         }
-        println!("{t}");
+        say!("{t}");
     }
     Ok(())
 }

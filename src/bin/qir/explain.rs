@@ -17,7 +17,7 @@ pub fn main(a: Explain) -> Result<(), Error> {
             })
         });
         let all: Vec<serde_json::Value> = shown.collect();
-        println!("{}", serde_json::to_string_pretty(&all).expect("plain data"));
+        say!("{}", serde_json::to_string_pretty(&all).expect("plain data"));
         return Ok(());
     }
     let mut t = table(&["op", "value", "module", "runs in", "why"]);
@@ -33,11 +33,11 @@ pub fn main(a: Explain) -> Result<(), Error> {
     }
     let int8 = rows.iter().filter(|r| r.float.is_none()).count();
     if rows.len() > int8 || !a.float_only {
-        println!("{t}");
+        say!("{t}");
     }
-    println!("{int8} ops in int8, {} in float", rows.len() - int8);
+    say!("{int8} ops in int8, {} in float", rows.len() - int8);
     if graph.phase() == quantir::ir::Phase::Float {
-        println!("this is a float model; quantize it first: qir quantize");
+        say!("this is a float model; quantize it first: qir quantize");
     }
     Ok(())
 }

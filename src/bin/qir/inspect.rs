@@ -24,22 +24,22 @@ pub fn main(a: Inspect) -> Result<(), Error> {
     let graph = file::load(&a.model)?;
     let s = summary(&graph, std::fs::metadata(&a.model).map_or(0, |m| m.len()));
     if a.json {
-        println!("{}", serde_json::to_string_pretty(&s).expect("plain data"));
+        say!("{}", serde_json::to_string_pretty(&s).expect("plain data"));
         return Ok(());
     }
-    println!("phase       {}", s.phase);
-    println!("file        {}", bytes(s.file_bytes));
-    println!("parameters  {} in {}", s.parameters, bytes(s.parameter_bytes as u64));
+    say!("phase       {}", s.phase);
+    say!("file        {}", bytes(s.file_bytes));
+    say!("parameters  {} in {}", s.parameters, bytes(s.parameter_bytes as u64));
     for (what, list) in [("input", &s.inputs), ("output", &s.outputs)] {
         for (name, ty) in list {
-            println!("{what:<11} {name}: {ty}");
+            say!("{what:<11} {name}: {ty}");
         }
     }
     let mut t = table(&["op", "count"]);
     for (op, n) in &s.ops {
         t.add_row([op.clone(), n.to_string()]);
     }
-    println!("{t}");
+    say!("{t}");
     Ok(())
 }
 

@@ -1,5 +1,18 @@
 //! `qir`: the command line of quantir. Thin: every command is a few calls of the library.
 
+/// Prints a line to standard output. A reader that has gone away (`qir … | head`) is no error; other failures end the
+/// program as `println!` would.
+macro_rules! say {
+    ($($t:tt)*) => {{
+        use std::io::Write;
+        if let Err(e) = writeln!(std::io::stdout(), $($t)*)
+            && e.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            panic!("cannot write to standard output: {e}");
+        }
+    }};
+}
+
 mod args;
 mod bench;
 mod explain;
@@ -19,8 +32,13 @@ use args::{Cli, Command};
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
-        eprintln!("error: internal error in qir: {info}");
-        eprintln!("  help: this is a bug; please report it with the command line and, if you can, the model");
+        use std::io::Write;
+        // A reader that has gone away (`qir … 2>&1 | head`) must not turn the message into a second panic.
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: internal error in qir: {info}\n  help: this is a bug; please report it with the command line and, \
+             if you can, the model"
+        );
     }));
     // Usage errors end with exit code 2 inside `parse`.
     let cli = Cli::parse();
@@ -37,10 +55,16 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e}");
+            warn(&format!("error: {e}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to standard error; that nobody reads it is no error.
+fn warn(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Writes to standard output; a closed pipe (`qir print m | head`) is no error.

@@ -44,16 +44,16 @@ pub fn main(a: Opt) -> Result<(), Error> {
         Err(e) => {
             if let (Some(out), passes::Error::Pass(f)) = (&a.repro, &e) {
                 file::write_whole(out, f.reproducer().as_bytes())?;
-                eprintln!("wrote the reproducer {}", out.display());
+                crate::warn(&format!("wrote the reproducer {}", out.display()));
             }
             return Err(e.into());
         }
     };
     if let Some(last) = report.last_edit() {
-        eprintln!("stopped after edit {last}");
+        crate::warn(&format!("stopped after edit {last}"));
     }
     if a.time {
-        eprintln!("{}", report.timing());
+        crate::warn(&format!("{}", report.timing()));
     }
     match &a.output {
         Some(out) => file::save(&graph, out),

@@ -5,7 +5,7 @@ use std::path::Path;
 use quantir::backend;
 use quantir::calibrate::CalibrateOptions;
 use quantir::data::{Dataset, Normalize};
-use quantir::evaluate::{Comparison, compare};
+use quantir::evaluate::{Comparison, check_labels, compare};
 use quantir::ir::render::render;
 use quantir::passes::lower::{ExplainRow, explain};
 use quantir::{Error, Float, Model, QConfigMapping, Session, SessionOptions};
@@ -54,6 +54,8 @@ pub fn main(a: Quantize) -> Result<(), Error> {
         Some(path) => Dataset::open(path, model.graph(), normalize)?,
         None => Dataset::open(&a.calibrate, model.graph(), normalize)?,
     };
+    // Before any work, so that a wrong label leaves no output behind.
+    check_labels(&test, model.graph())?;
     let mapping = mapping(&a)?;
 
     let threads = a.machine.threads.map(|n| n as usize);
@@ -69,10 +71,10 @@ pub fn main(a: Quantize) -> Result<(), Error> {
     progress.finish_and_clear();
     let warnings: Vec<String> = calibrated.calibration().warnings().iter().map(|d| d.to_string()).collect();
     for w in warnings.iter().take(3) {
-        eprintln!("{w}");
+        crate::warn(w);
     }
     if warnings.len() > 3 {
-        eprintln!("warning: ... and {} more observers like these", warnings.len() - 3);
+        crate::warn(&format!("warning: ... and {} more observers like these", warnings.len() - 3));
     }
     let quantized = calibrated.convert()?.lower()?;
     quantized.save(&a.output)?;
@@ -101,7 +103,7 @@ pub fn main(a: Quantize) -> Result<(), Error> {
         warnings,
     };
     if a.json {
-        println!("{}", serde_json::to_string_pretty(&summary).expect("plain data"));
+        say!("{}", serde_json::to_string_pretty(&summary).expect("plain data"));
     } else {
         show(&summary, &rows, a.evaluate.is_none());
     }
@@ -195,19 +197,19 @@ fn show(s: &Summary, rows: &[ExplainRow], on_calibration: bool) {
         seconds(s.latency.int8.median),
         ratio(s.latency.f32.median, s.latency.int8.median, "faster"),
     ]);
-    println!("{t}");
+    say!("{t}");
     let data =
         if on_calibration { "the calibration data (no --evaluate given)" } else { s.evaluated_on.as_str() };
-    println!("compared on {} samples of {data}; latency: median of one sample at one thread", c.samples);
+    say!("compared on {} samples of {data}; latency: median of one sample at one thread", c.samples);
     let float: Vec<&ExplainRow> = rows.iter().filter(|r| r.float.is_some()).collect();
     if !float.is_empty() {
-        println!("ops that stayed float:");
+        say!("ops that stayed float:");
         for r in float.iter().take(5) {
-            println!("  {} %{}: {}", r.op, r.name, r.float.as_deref().unwrap_or_default());
+            say!("  {} %{}: {}", r.op, r.name, r.float.as_deref().unwrap_or_default());
         }
         if float.len() > 5 {
-            println!("  ... and {} more: qir explain {}", float.len() - 5, s.output);
+            say!("  ... and {} more: qir explain {}", float.len() - 5, s.output);
         }
     }
-    println!("saved {}", s.output);
+    say!("saved {}", s.output);
 }
