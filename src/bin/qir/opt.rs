@@ -53,7 +53,7 @@ pub fn main(a: Opt) -> Result<(), Error> {
         crate::warn(&format!("stopped after edit {last}"));
     }
     if a.time {
-        crate::warn(&format!("{}", report.timing()));
+        crate::warn(&report.timing());
     }
     match &a.output {
         Some(out) => file::save(&graph, out),
