@@ -44,8 +44,20 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Ok(write_atomically(path, |w: &mut dyn Write| w.write_all(bytes))?)
 }
 
-/// Fails early if `path` cannot be written: its folder is missing or refuses new files, or it is a folder.
-pub fn check_writable(path: &Path) -> Result<(), Error> {
+/// Fails early if `path` cannot be written, or is one of `inputs`, which no command may change.
+pub fn check_output<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<(), Error> {
+    let same = |p: &Path| matches!((p.canonicalize(), path.canonicalize()), (Ok(x), Ok(y)) if x == y);
+    if inputs.into_iter().any(same) {
+        return Err(Error::Usage(
+            format!("the output {} is one of the inputs", path.display()),
+            "choose another name for it".into(),
+        ));
+    }
+    check_writable(path)
+}
+
+/// Fails if the folder of `path` is missing or refuses new files, or `path` is a folder.
+fn check_writable(path: &Path) -> Result<(), Error> {
     let io = |source| Error::Io { path: path.into(), source };
     if path.is_dir() {
         return Err(io(std::io::Error::other("it is a folder")));

@@ -71,15 +71,53 @@ fn calibration_does_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn samples_beyond_a_fixed_batch_are_run_in_turn() {
+    use quantir::ir::{Tensor, text};
+    // The batch is 2, so 5 samples take three runs, the last one filled up with a copy.
+    let source = "qir 1 float\ngraph @main(%x: f32[2,3]) {\n  %y = mean %x {axes=[1], keep=true} : f32[2,1]\n  return %y\n}\n";
+    let model = Model::from_graph(text::parse(source).unwrap()).unwrap();
+    let x = Tensor::f32(&[5, 3], (0..15).map(|i| i as f32).collect());
+    for interpret in [false, true] {
+        let options = SessionOptions { interpret, ..SessionOptions::single_thread() };
+        let y = model.session(&options).unwrap().run(std::slice::from_ref(&x)).unwrap();
+        assert_eq!(y[0].shape, [5, 1]);
+        assert_eq!(y[0].floats().unwrap().as_ref(), [1.0, 4.0, 7.0, 10.0, 13.0]);
+    }
+}
+
+#[test]
+fn a_batch_gives_what_its_samples_give_alone() {
     let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
     let inputs = open("test.npz", &model).batch(0, 3).unwrap();
     let dynamic = model.session(&SessionOptions::single_thread()).unwrap();
-    let text = quantir::ir::text::print(dynamic.graph());
-    assert!(text.contains("batch"), "the network has a symbolic batch");
     let all = argmax_rows(&dynamic.run(&inputs).unwrap()[0]).unwrap();
     let one =
         |i| argmax_rows(&dynamic.run(&open("test.npz", &model).batch(i, 1).unwrap()).unwrap()[0]).unwrap()[0];
     assert_eq!(all, [one(0), one(1), one(2)]);
+}
+
+#[test]
+fn no_command_changes_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("net.qir");
+    let source = "qir 1 float\n// kept\ngraph @main(%x: f32[2]) {\n  %y = relu %x : f32[2]\n  return %y\n}\n";
+    std::fs::write(&file, source).unwrap();
+    for option in ["-o", "--repro"] {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_qir"))
+            .args([
+                "opt".as_ref(),
+                file.as_os_str(),
+                "-p".as_ref(),
+                "canon".as_ref(),
+                option.as_ref(),
+                file.as_os_str(),
+            ])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{text}");
+        assert!(text.contains("is one of the inputs"), "{text}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), source);
+    }
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub fn main(a: Opt) -> Result<(), Error> {
         }
     }
     let pipeline = Pipeline::parse(&a.passes, &registry)?;
+    for out in a.output.iter().chain(&a.repro) {
+        file::check_output(out, [path.as_path()])?;
+    }
     let mut graph = file::load(path)?;
     let manager = Manager {
         verify: if a.verify_each { Verify::Each } else { Verify::default() },

@@ -43,7 +43,8 @@ struct Ops {
 
 pub fn main(a: Quantize) -> Result<(), Error> {
     refuse_mode(a.mode)?;
-    check_output(&a)?;
+    let inputs = [Some(&a.model), Some(&a.calibrate), a.evaluate.as_ref(), a.config.as_ref()];
+    quantir::file::check_output(&a.output, inputs.into_iter().flatten().map(|p| p.as_path()))?;
     let normalize = a.data.normalize.clone().unwrap_or_else(Normalize::none);
     let model = Model::<Float>::load(&a.model)?;
     let mut data = Dataset::open(&a.calibrate, model.graph(), normalize.clone())?;
@@ -118,22 +119,6 @@ fn refuse_mode(mode: Mode) -> Result<(), Error> {
         Mode::Qat => "qat",
     };
     Err(Error::Usage(format!("mode `{name}` is not available yet"), "use `--mode static`".into()))
-}
-
-/// Refuses an output that would overwrite an input or cannot be written, before any work is done.
-fn check_output(a: &Quantize) -> Result<(), Error> {
-    let same = |p: &Path| matches!((p.canonicalize(), a.output.canonicalize()), (Ok(x), Ok(y)) if x == y);
-    for p in
-        [Some(&a.model), Some(&a.calibrate), a.evaluate.as_ref(), a.config.as_ref()].into_iter().flatten()
-    {
-        if same(p) {
-            return Err(Error::Usage(
-                format!("the output {} is one of the inputs", a.output.display()),
-                "choose another name for -o".into(),
-            ));
-        }
-    }
-    quantir::file::check_writable(&a.output)
 }
 
 fn mapping(a: &Quantize) -> Result<QConfigMapping, Error> {

@@ -12,13 +12,7 @@ use crate::progress::bar;
 pub fn main(a: Run) -> Result<(), Error> {
     let graph = file::load(&a.model)?;
     let data = Dataset::open(&a.inputs, &graph, a.data.normalize.clone().unwrap_or_else(Normalize::none))?;
-    if matches!((a.inputs.canonicalize(), a.output.canonicalize()), (Ok(x), Ok(y)) if x == y) {
-        return Err(Error::Usage(
-            "the output file is the input file".into(),
-            "choose another name for -o".into(),
-        ));
-    }
-    file::check_writable(&a.output)?;
+    file::check_output(&a.output, [a.model.as_path(), a.inputs.as_path()])?;
     let session = Session::new(
         Arc::new(graph),
         &SessionOptions {
