@@ -99,4 +99,29 @@ mod tests {
             assert_eq!(listed, served, "{float}");
         }
     }
+
+    /// Filetests of `prepare` and `lower` use the list that `quantir-quant` writes down; it must not promise more than
+    /// the kernels here.
+    #[test]
+    fn the_written_list_promises_nothing_that_no_kernel_serves() {
+        let served = native();
+        for written in BackendConfig::native().entries().filter(|e| e.refusal.is_none()) {
+            let op = &written.op;
+            let have = served.get(op).unwrap_or_else(|| panic!("`{op}` has no kernel"));
+            for e in &written.activation {
+                assert_eq!(have.check_activation(e.storage, e.range), Ok(()), "{op}");
+            }
+            for act in &written.acts {
+                assert_eq!(have.check_act(act), Ok(()), "{op}");
+            }
+            for e in written.weight.iter().flat_map(|w| &w.integers) {
+                let w = written.weight.as_ref().unwrap();
+                assert_eq!(
+                    have.check_weight(e.storage, e.range, w.zero_points, w.per_channel),
+                    Ok(()),
+                    "{op}"
+                );
+            }
+        }
+    }
 }
