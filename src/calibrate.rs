@@ -26,8 +26,7 @@ pub struct CalibrateOptions<'a> {
 ///
 /// Memory is that of the batches in flight: one for each thread, whatever the number of samples.
 pub fn calibrate(g: &Arc<Graph>, data: &Dataset, options: &CalibrateOptions) -> Result<Calibration, Error> {
-    let threads =
-        options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+    let threads = crate::session::threads_or_all(options.threads);
     let isa = options.isa.unwrap_or_else(Isa::detect);
     // Each batch has one thread; several batches run at once.
     let executor = Executor::new(g.clone(), PlanOptions { isa, threads: 1, ..PlanOptions::default() })?;

@@ -1,6 +1,5 @@
 //! A model on its way from float to integers, with its stage in its type.
 
-use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,12 +44,11 @@ pub struct Integer;
 pub struct Model<Stage> {
     graph: Arc<Graph>,
     stage: Stage,
-    marker: PhantomData<Stage>,
 }
 
 impl<S> Model<S> {
     fn with(graph: Arc<Graph>, stage: S) -> Model<S> {
-        Model { graph, stage, marker: PhantomData }
+        Model { graph, stage }
     }
     /// The graph; `quantir::print` shows it.
     pub fn graph(&self) -> &Graph {

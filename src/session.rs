@@ -41,9 +41,7 @@ impl Session {
         let executor = if options.interpret {
             None
         } else {
-            let threads = options
-                .threads
-                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+            let threads = threads_or_all(options.threads);
             let isa = options.isa.unwrap_or_else(Isa::detect);
             Some(Executor::new(graph.clone(), PlanOptions { isa, threads, ..PlanOptions::default() })?)
         };
@@ -136,6 +134,11 @@ pub(crate) fn fill(inputs: Vec<Tensor>, batch: usize) -> Result<Vec<Tensor>, Err
         .into_iter()
         .map(|t| if t.shape.first() == Some(&batch) { Ok(t) } else { rows(&t, 0, batch) })
         .collect()
+}
+
+/// The given number of threads, or all cores of the machine.
+pub(crate) fn threads_or_all(threads: Option<usize>) -> usize {
+    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
 }
 
 /// The literal length that the first axis of every input has.

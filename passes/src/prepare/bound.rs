@@ -11,7 +11,7 @@
 use quantir_quant::{BackendConfig, QConfigMapping};
 
 use crate::prelude::*;
-use crate::prepare::decide::{ops, refs};
+use crate::prepare::decide::each_quantized;
 use crate::prepare::split_act::act_mut;
 
 pub(super) fn bound(
@@ -20,16 +20,7 @@ pub(super) fn bound(
     mapping: &QConfigMapping,
     backend: &BackendConfig,
 ) -> Result<(), Diag> {
-    let nodes = ops(g);
-    let resolved = mapping.resolve(&refs(g, &nodes));
-    for (n, _) in nodes.into_iter().zip(resolved).filter(|(_, r)| r.qconfig.is_some()) {
-        if let Some(edit) = edit(g, n, backend)
-            && cx.apply(g, "bound", n, edit)?.is_none()
-        {
-            break;
-        }
-    }
-    Ok(())
+    each_quantized(g, cx, mapping, "bound", |g, n| edit(g, n, backend))
 }
 
 fn edit(g: &Graph, n: NodeId, backend: &BackendConfig) -> Option<Edit> {

@@ -78,6 +78,26 @@ pub(crate) fn refs<'g>(g: &'g Graph, nodes: &[NodeId]) -> Vec<(&'g str, &'g str)
     nodes.iter().map(|&n| (g.op(n).name(), g.node(n).loc.path.as_deref().unwrap_or(""))).collect()
 }
 
+/// Applies the edit that `edit` proposes at each node that the mapping quantizes, in order; stops at the edit limit.
+pub(crate) fn each_quantized(
+    g: &mut Graph,
+    cx: &mut PassCx,
+    mapping: &QConfigMapping,
+    rule: &'static str,
+    edit: impl Fn(&Graph, NodeId) -> Option<Edit>,
+) -> Result<(), Diag> {
+    let nodes = ops(g);
+    let resolved = mapping.resolve(&refs(g, &nodes));
+    for (n, _) in nodes.into_iter().zip(resolved).filter(|(_, r)| r.qconfig.is_some()) {
+        if let Some(edit) = edit(g, n)
+            && cx.apply(g, rule, n, edit)?.is_none()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// An activation that will be observed.
 struct Act {
     value: ValueId,

@@ -8,7 +8,7 @@
 use quantir_quant::{BackendConfig, QConfigMapping, Role};
 
 use crate::prelude::*;
-use crate::prepare::decide::{act_word, ops, refs};
+use crate::prepare::decide::{act_word, each_quantized};
 
 pub(super) fn split(
     g: &mut Graph,
@@ -16,16 +16,7 @@ pub(super) fn split(
     mapping: &QConfigMapping,
     backend: &BackendConfig,
 ) -> Result<(), Diag> {
-    let nodes = ops(g);
-    let resolved = mapping.resolve(&refs(g, &nodes));
-    for (n, _) in nodes.into_iter().zip(resolved).filter(|(_, r)| r.qconfig.is_some()) {
-        if let Some(edit) = edit(g, n, backend)
-            && cx.apply(g, "split-act", n, edit)?.is_none()
-        {
-            break;
-        }
-    }
-    Ok(())
+    each_quantized(g, cx, mapping, "split-act", |g, n| edit(g, n, backend))
 }
 
 fn edit(g: &Graph, n: NodeId, backend: &BackendConfig) -> Option<Edit> {

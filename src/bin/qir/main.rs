@@ -1,16 +1,12 @@
 //! `qir`: the command line of quantir. Thin: every command is a few calls of the library.
 
-/// Prints a line to standard output. A reader that has gone away (`qir … | head`) is no error; other failures end the
-/// program as `println!` would.
+/// Prints a line to standard output; fails as `println!` would, but not for a reader that has gone away.
 macro_rules! say {
-    ($($t:tt)*) => {{
-        use std::io::Write;
-        if let Err(e) = writeln!(std::io::stdout(), $($t)*)
-            && e.kind() != std::io::ErrorKind::BrokenPipe
-        {
+    ($($t:tt)*) => {
+        if let Err(e) = crate::emit(&format!($($t)*)) {
             panic!("cannot write to standard output: {e}");
         }
-    }};
+    };
 }
 
 mod args;
@@ -67,20 +63,20 @@ fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Writes to standard output; a closed pipe (`qir print m | head`) is no error.
+/// Writes text that ends in a line break to standard output.
 fn out(text: &str) -> Result<(), quantir::Error> {
-    use std::io::Write;
     if text.is_empty() {
         return Ok(());
     }
-    let mut o = std::io::stdout().lock();
-    match o
-        .write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { o.write_all(b"\n") })
-    {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(quantir::Error::Io { path: "standard output".into(), source: e })
-        }
+    emit(text.strip_suffix('\n').unwrap_or(text))
+        .map_err(|source| quantir::Error::Io { path: "standard output".into(), source })
+}
+
+/// Writes a line to standard output; a reader that has gone away (`qir … | head`) is no error.
+fn emit(line: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e),
         _ => Ok(()),
     }
 }
