@@ -2,8 +2,8 @@
 //! from "implemented".
 
 use quantir_ir::Storage;
-use quantir_quant::backend::{SAME_OPS, TABLE_OPS};
-use quantir_quant::{BackendConfig, Ends, OpSupport, Role, WeightSupport};
+use quantir_quant::support::{SAME_OPS, TABLE_OPS};
+use quantir_quant::{Ends, KernelSupport, OpSupport, Role, WeightSupport};
 use quantir_runtime::KernelRecord;
 use quantir_runtime::table::{Accept, Fuses, Scheme, records};
 
@@ -28,7 +28,7 @@ const MISSING: &[(&str, Role, &str)] = &[
 ];
 
 /// The runtime of this project.
-pub fn native() -> BackendConfig {
+pub fn native() -> KernelSupport {
     let mut entries = Vec::new();
     for &(float, integer, role) in COUNTERPARTS {
         entries.push(support(float, integer, role));
@@ -42,7 +42,7 @@ pub fn native() -> BackendConfig {
     for &(op, role, why) in MISSING {
         entries.push(OpSupport::new(op, role).refuse(why));
     }
-    BackendConfig::from_entries("native", entries)
+    KernelSupport::from_entries("native", entries)
 }
 
 /// What the kernels of op `kernel` accept, for op `op`.
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn the_written_list_promises_nothing_that_no_kernel_serves() {
         let served = native();
-        for written in BackendConfig::native().entries().filter(|e| e.refusal.is_none()) {
+        for written in KernelSupport::native().entries().filter(|e| e.refusal.is_none()) {
             let op = &written.op;
             let have = served.get(op).unwrap_or_else(|| panic!("`{op}` has no kernel"));
             for e in &written.activation {

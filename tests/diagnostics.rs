@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quantir_ir::{Diag, Severity, Tensor, interp, text};
 use quantir_passes::prepare;
-use quantir_quant::{BackendConfig, Calibration, Error, QConfig, QConfigMapping};
+use quantir_quant::{Calibration, Error, KernelSupport, QConfig, QConfigMapping};
 use quantir_runtime::{Executor, PlanOptions};
 
 /// Asserts the code and a part of the message.
@@ -58,7 +58,7 @@ fn a_configuration_that_no_observer_takes_is_refused_before_anything_changes() {
     let mut config = QConfig::native();
     config.activation.kind = "magic".into();
     let mapping = QConfigMapping::with_defaults(config);
-    let d = prepare::prepare(&mut g, &mapping, &BackendConfig::native()).unwrap_err();
+    let d = prepare::prepare(&mut g, &mapping, &KernelSupport::native()).unwrap_err();
     expect(&d, "qconfig", "unknown observer `magic`");
     assert_eq!(text::print(&g), before);
 }

@@ -12,7 +12,7 @@ use quantir::passes::convert::convert;
 use quantir::passes::lower::lower;
 use quantir::passes::prepare::prepare;
 use quantir::passes::{Manager, Pipeline, Registry};
-use quantir::quant::{BackendConfig, QConfigMapping};
+use quantir::quant::{KernelSupport, QConfigMapping};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ struct Figures {
     between: f64,
 }
 
-fn quantize(dir: &Path, backend: &BackendConfig) -> Result<Option<Figures>, Diag> {
+fn quantize(dir: &Path, backend: &KernelSupport) -> Result<Option<Figures>, Diag> {
     let model = json(&dir.join("model.json"));
     let bytes = std::fs::read(dir.join("arrays.safetensors")).unwrap();
     let arrays = SafeTensors::deserialize(&bytes).unwrap();
@@ -127,7 +127,7 @@ fn results_are_as_close_to_float_as_those_of_pytorch() {
         if m["mapping_about"] != "the engine's default mapping" || name == "unquantizable_middle" {
             continue;
         }
-        let f = match quantize(&dir.join(name), &BackendConfig::pytorch()) {
+        let f = match quantize(&dir.join(name), &KernelSupport::pytorch()) {
             Ok(Some(f)) => f,
             Ok(None) => continue,
             Err(e) => {

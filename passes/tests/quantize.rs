@@ -7,7 +7,7 @@ use quantir_passes::check::{bind_symbols, seeded_inputs};
 use quantir_passes::convert::convert;
 use quantir_passes::lower::{explain, lower};
 use quantir_passes::prepare::{PrepareReport, prepare};
-use quantir_quant::{BackendConfig, Calibration, QConfig, QConfigMapping};
+use quantir_quant::{Calibration, KernelSupport, QConfig, QConfigMapping};
 
 struct Stages {
     float: Graph,
@@ -22,7 +22,7 @@ fn read(text: &str) -> Graph {
     parse(text).unwrap_or_else(|d| panic!("{}", d.iter().map(Diag::to_string).collect::<String>()))
 }
 
-fn stages(text: &str, mapping: &QConfigMapping, backend: &BackendConfig) -> Stages {
+fn stages(text: &str, mapping: &QConfigMapping, backend: &KernelSupport) -> Stages {
     let float = read(text);
     let mut observed = float.clone();
     let report = prepare(&mut observed, mapping, backend).unwrap_or_else(|e| panic!("{e}"));
@@ -164,7 +164,7 @@ fn meaning_stays_close_through_all_phases() {
     let mappings = [QConfigMapping::native(), QConfigMapping::x86(), QConfigMapping::minmax()];
     for (name, _, _, text) in networks() {
         for mapping in &mappings {
-            for backend in [BackendConfig::native(), BackendConfig::pytorch()] {
+            for backend in [KernelSupport::native(), KernelSupport::pytorch()] {
                 let s = stages(&text, mapping, &backend);
                 // Seen during calibration, so nothing lies outside the ranges.
                 let x = inputs(&s.float, 3);
@@ -187,7 +187,7 @@ fn meaning_stays_close_through_all_phases() {
 
 #[test]
 fn nothing_is_left_float_without_a_reason() {
-    let backend = BackendConfig::native();
+    let backend = KernelSupport::native();
     for (name, float, (quantize, dequantize), text) in networks() {
         let s = stages(&text, &QConfigMapping::native(), &backend);
         let rows = explain(&s.integer, &backend);
@@ -207,16 +207,16 @@ fn rules_decide_what_stays_float() {
     let text = networks().find(|n| n.0 == "residual").unwrap().3;
     let mut mapping = QConfigMapping::minmax();
     mapping.set_module_name("b", None).set_module_name("nowhere", None);
-    let s = stages(&text, &mapping, &BackendConfig::native());
+    let s = stages(&text, &mapping, &KernelSupport::native());
     assert_eq!(s.report.float.len(), 1);
     assert_eq!(s.report.float[0].reason, "left float by the rule for module `b`");
     assert_eq!(s.report.warnings.len(), 1);
-    let all = explain(&s.integer, &BackendConfig::native());
+    let all = explain(&s.integer, &KernelSupport::native());
     let b = all.iter().find(|r| r.path.as_deref() == Some("b")).unwrap();
     assert_eq!(b.float.as_deref(), Some("its weight is float"));
 
     let mut none = read(&text);
-    let report = prepare(&mut none, &QConfigMapping::new(), &BackendConfig::native()).unwrap();
+    let report = prepare(&mut none, &QConfigMapping::new(), &KernelSupport::native()).unwrap();
     assert_eq!((report.quantized, none.observers.len()), (0, 0));
     assert!(report.float.iter().all(|f| f.reason == "no rule of the mapping applies to it"));
 }
@@ -228,7 +228,7 @@ fn storages_that_differ_meet_by_requantizing() {
     signed.activation = "minmax i8".parse().unwrap();
     let mut mapping = QConfigMapping::minmax();
     mapping.set_object_type("add", Some(signed));
-    let s = stages(&text, &mapping, &BackendConfig::native());
+    let s = stages(&text, &mapping, &KernelSupport::native());
     // Both operands of the sum, and its result for the convolution that the product became.
     assert_eq!(count(&s.integer, |op| matches!(op, Op::Requantize(_))), 3, "{}", print(&s.integer));
     let x = inputs(&s.float, 2);
@@ -238,7 +238,7 @@ fn storages_that_differ_meet_by_requantizing() {
 #[test]
 fn calibrations_are_values() {
     let text = networks().find(|n| n.0 == "residual").unwrap().3;
-    let s = stages(&text, &QConfigMapping::native(), &BackendConfig::native());
+    let s = stages(&text, &QConfigMapping::native(), &KernelSupport::native());
     let again = Calibration::parse(&s.calibration.to_string()).unwrap();
     let mut reference = s.observed.clone();
     convert(&mut reference, &again).unwrap();

@@ -3,7 +3,6 @@
 //! **Architecture invariant.** Nothing here changes a graph; functions take slices and values and return values.
 //! Formulae follow PyTorch 2.5.1 (`torch.ao.quantization`) except where a doc comment says otherwise.
 
-pub mod backend;
 pub mod calibration;
 mod error;
 pub mod mapping;
@@ -11,10 +10,11 @@ pub mod observer;
 pub mod qconfig;
 pub mod recipe;
 pub mod scheme;
+pub mod support;
 
-pub use backend::{BackendConfig, Ends, OpSupport, Role, WeightSupport};
 pub use calibration::{Calibration, Entry};
 pub use error::Error;
 pub use mapping::{QConfigMapping, Resolution, Rule};
 pub use observer::{Observer, Stats};
 pub use qconfig::{ObserverTemplate, QConfig};
+pub use support::{Ends, KernelSupport, OpSupport, Role, WeightSupport};

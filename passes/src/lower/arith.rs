@@ -2,13 +2,13 @@
 
 use quantir_ir::Quant;
 use quantir_ir::ops::reduce::Reduction;
-use quantir_quant::BackendConfig;
+use quantir_quant::KernelSupport;
 
 use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
 use crate::prepare::act_word;
 
-pub(super) fn binary(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn binary(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let island = Island::ending(g, at)?;
     let node = g.node(island.node);
     let op: Op = match &node.op {
@@ -19,7 +19,7 @@ pub(super) fn binary(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<E
     replace(g, &island, op, backend)
 }
 
-pub(super) fn mean(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn mean(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let island = Island::ending(g, at)?;
     let op: Op = match &g.node(island.node).op {
         Op::Reduce(r) if r.kind == Reduction::Mean => Qmean { axes: r.axes.clone(), keep: r.keep }.into(),
@@ -37,14 +37,14 @@ pub(super) fn mean(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edi
 }
 
 /// Parts with different quantizations; equal ones are moved as they are.
-pub(super) fn concat(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn concat(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let island = Island::ending(g, at)?;
     let Op::Concat(c) = &g.node(island.node).op else { return None };
     replace(g, &island, Qconcat { axis: c.axis }.into(), backend)
 }
 
 /// A `concat` whose parts are requantized for it does that itself: the same integers without a pass over memory.
-pub(super) fn join(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn join(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let c = g.get::<Concat>(at)?;
     let q = g.elem(c.out).quant()?;
     let before = |v: ValueId| Some(g.def::<Requantize>(v).filter(|_| g.one_use(v))?.x);
@@ -59,7 +59,7 @@ pub(super) fn join(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edi
     replaced(e, c.out, new)
 }
 
-fn replace(g: &Graph, island: &Island, op: Op, backend: &BackendConfig) -> Option<Edit> {
+fn replace(g: &Graph, island: &Island, op: Op, backend: &KernelSupport) -> Option<Edit> {
     let node = g.node(island.node);
     let parts: Vec<(ValueId, &std::sync::Arc<Quant>)> =
         node.ins.iter().map(|v| integers(g, (*v)?)).collect::<Option<_>>()?;
@@ -73,7 +73,7 @@ fn replace(g: &Graph, island: &Island, op: Op, backend: &BackendConfig) -> Optio
 pub(super) fn check<'a>(
     op: &Op,
     quants: impl Iterator<Item = &'a Quant>,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<(), String> {
     let Some(s) = backend.get(op.name()) else {
         return Err(format!("`{}` has no integer kernel", op.name()));

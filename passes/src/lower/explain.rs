@@ -6,7 +6,7 @@ use std::fmt;
 
 use quantir_ir::Path;
 use quantir_ir::graph::Name;
-use quantir_quant::{BackendConfig, Role};
+use quantir_quant::{KernelSupport, Role};
 
 use crate::lower::{arith, integers, weighted};
 use crate::prelude::*;
@@ -44,7 +44,7 @@ impl fmt::Display for ExplainRow {
 /// For each op in order, constants and conversions left out: integer, or float and why.
 ///
 /// Ops on plain integers and truth values, such as shape arithmetic, have no row.
-pub fn explain(g: &Graph, backend: &BackendConfig) -> Vec<ExplainRow> {
+pub fn explain(g: &Graph, backend: &KernelSupport) -> Vec<ExplainRow> {
     let mut rows = Vec::new();
     for n in g.nodes() {
         let node = g.node(n);
@@ -69,7 +69,7 @@ pub fn explain(g: &Graph, backend: &BackendConfig) -> Vec<ExplainRow> {
     rows
 }
 
-fn why(g: &Graph, n: NodeId, backend: &BackendConfig) -> String {
+fn why(g: &Graph, n: NodeId, backend: &KernelSupport) -> String {
     let node = g.node(n);
     let name = node.op.name();
     let Some(s) = backend.get(name) else {

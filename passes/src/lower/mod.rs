@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use quantir_ir::graph::Name;
 use quantir_ir::{Editor, Quant};
-use quantir_quant::BackendConfig;
+use quantir_quant::KernelSupport;
 
 use crate::driver::{Rule, drive};
 use crate::prelude::*;
@@ -51,11 +51,11 @@ use crate::prelude::*;
 pub use explain::{ExplainRow, explain};
 
 /// Rewrites a reference graph into integer ops; it advances to phase `integer`.
-pub fn lower(g: &mut Graph, backend: &BackendConfig) -> Result<(), Diag> {
+pub fn lower(g: &mut Graph, backend: &KernelSupport) -> Result<(), Diag> {
     run(g, &mut PassCx::new(), backend)
 }
 
-fn run(g: &mut Graph, cx: &mut PassCx, backend: &BackendConfig) -> Result<(), Diag> {
+fn run(g: &mut Graph, cx: &mut PassCx, backend: &KernelSupport) -> Result<(), Diag> {
     g.advance(Phase::Integer);
     drive(
         g,
@@ -155,7 +155,7 @@ pub(crate) fn integers(g: &Graph, v: ValueId) -> Option<(ValueId, &Arc<Quant>)> 
     Some((x, g.elem(x).quant()?))
 }
 
-/// The pass `lower`. Reads a [`BackendConfig`] from the context if one was provided.
+/// The pass `lower`. Reads a [`KernelSupport`] from the context if one was provided.
 pub struct Lower;
 
 const INFO: PassInfo = PassInfo::new("lower", "Rewrite float ops between integers into integer ops")

@@ -1,6 +1,6 @@
 //! Ops that move values, and pairs of `quantize` and `dequantize`.
 
-use quantir_quant::{BackendConfig, Role};
+use quantir_quant::{KernelSupport, Role};
 
 use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
@@ -8,7 +8,7 @@ use crate::prepare::fits;
 
 /// A movement of dequantized values is the same movement of the integers, dequantized: exact, since dequantizing keeps order
 /// and the padding 0 is the zero point.
-pub(super) fn movement(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn movement(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let node = g.node(at);
     let parts: usize = match &node.op {
         Op::Concat(_) => node.ins.len(),
@@ -66,7 +66,7 @@ pub(super) fn cancel(g: &Graph, at: NodeId) -> Option<Edit> {
 }
 
 /// `relu` and `clip` between equal quantizations, where the back end keeps them: bounds are rounded as the result would be.
-pub(super) fn clamp(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn clamp(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let island = Island::ending(g, at)?;
     let node = g.node(island.node);
     let entry = backend.get(node.op.name())?;

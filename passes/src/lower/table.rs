@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use quantir_ir::ops::Eval;
-use quantir_quant::{BackendConfig, Role};
+use quantir_quant::{KernelSupport, Role};
 
 use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
@@ -14,7 +14,7 @@ const DEEPEST: usize = 64;
 
 /// Evaluates the function that ends at a `quantize` on every integer of its source, by the ops' own definition, so the
 /// table holds exactly what the reference form computes.
-pub(super) fn table(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn table(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let island = Island::ending(g, at)?;
     let mut f = Function { g, backend, source: None, done: HashMap::new(), height: HashMap::new() };
     let source = f.find(g.node(island.node).outs[0], 0).and(f.source)?;
@@ -39,7 +39,7 @@ pub(super) fn table(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Ed
 
 struct Function<'g> {
     g: &'g Graph,
-    backend: &'g BackendConfig,
+    backend: &'g KernelSupport,
     source: Option<ValueId>,
     done: HashMap<ValueId, Tensor>,
     /// Longest way to the source of values that were found to be parts of the function.

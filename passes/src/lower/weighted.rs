@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quantir_ir::{QParams, Quant, Zeros};
-use quantir_quant::{BackendConfig, Role};
+use quantir_quant::{KernelSupport, Role};
 
 use crate::lower::{Island, integers, replaced};
 use crate::prelude::*;
@@ -12,7 +12,7 @@ use crate::prepare::act_word;
 /// The largest bias in the accumulator: half of its range, so that the sum has the other half.
 const MOST: f64 = (1i64 << 30) as f64;
 
-pub(super) fn weighted(g: &Graph, at: NodeId, backend: &BackendConfig) -> Option<Edit> {
+pub(super) fn weighted(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let island = Island::ending(g, at)?;
     let node = g.node(island.node);
     let op: Op = match &node.op {
@@ -66,7 +66,7 @@ pub(super) fn check(
     xq: &Quant,
     wq: &Quant,
     yq: &Quant,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<(), String> {
     let Some(s) = backend.get(op.name()) else {
         return Err(format!("`{}` has no integer kernel", op.name()));

@@ -9,7 +9,7 @@
 //! among channels, which may differ by orders of magnitude; as weight and bias each channel has its own.
 
 use quantir_ir::entity::IdSet;
-use quantir_quant::{BackendConfig, QConfigMapping};
+use quantir_quant::{KernelSupport, QConfigMapping};
 
 use crate::prelude::*;
 use crate::prepare::decide::{ops, refs};
@@ -18,7 +18,7 @@ pub(super) fn affine(
     g: &mut Graph,
     cx: &mut PassCx,
     mapping: &QConfigMapping,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<(), Diag> {
     let nodes = ops(g);
     let resolved = mapping.resolve(&refs(g, &nodes));
@@ -39,7 +39,7 @@ pub(super) fn affine(
     Ok(())
 }
 
-fn edit(g: &Graph, n: NodeId, backend: &BackendConfig, may: impl Fn(NodeId) -> bool) -> Option<Edit> {
+fn edit(g: &Graph, n: NodeId, backend: &KernelSupport, may: impl Fn(NodeId) -> bool) -> Option<Edit> {
     let mul = g.get::<Mul>(n)?;
     let (x, scale) = by_channel(g, mul.a, mul.b)?;
     let mut end = (n, mul.out, mul.op.act.clone());

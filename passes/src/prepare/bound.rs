@@ -8,7 +8,7 @@
 //! `hard_swish` is 0 up to −3; `hard_sigmoid` is 0 or 1 outside the two points where its line meets them. Without the bound the
 //! range of `%a` reaches as far down as the data does, and its step is that much coarser.
 
-use quantir_quant::{BackendConfig, QConfigMapping};
+use quantir_quant::{KernelSupport, QConfigMapping};
 
 use crate::prelude::*;
 use crate::prepare::decide::each_quantized;
@@ -18,12 +18,12 @@ pub(super) fn bound(
     g: &mut Graph,
     cx: &mut PassCx,
     mapping: &QConfigMapping,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<(), Diag> {
     each_quantized(g, cx, mapping, "bound", |g, n| edit(g, n, backend))
 }
 
-fn edit(g: &Graph, n: NodeId, backend: &BackendConfig) -> Option<Edit> {
+fn edit(g: &Graph, n: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let (x, lo, hi) = match g.op(n) {
         Op::HardSwish(_) => (g.get::<HardSwish>(n)?.x, -3.0, f32::INFINITY),
         Op::HardSigmoid(h) if h.alpha.0 > 0.0 => {

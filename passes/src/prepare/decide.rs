@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 use quantir_ir::ObserverSpec;
 use quantir_ir::entity::{IdSet, SideTable};
-use quantir_quant::{BackendConfig, ObserverTemplate, OpSupport, QConfig, QConfigMapping, Resolution, Role};
+use quantir_quant::{KernelSupport, ObserverTemplate, OpSupport, QConfig, QConfigMapping, Resolution, Role};
 use smallvec::SmallVec;
 
 use crate::prelude::*;
@@ -29,7 +29,7 @@ pub(crate) struct Decided {
     pub report: PrepareReport,
 }
 
-pub(crate) fn decide(g: &Graph, mapping: &QConfigMapping, backend: &BackendConfig) -> Decided {
+pub(crate) fn decide(g: &Graph, mapping: &QConfigMapping, backend: &KernelSupport) -> Decided {
     let nodes = ops(g);
     let refs = refs(g, &nodes);
     let resolved = mapping.resolve(&refs);
@@ -110,7 +110,7 @@ struct Act {
 
 struct Decider<'g> {
     g: &'g Graph,
-    backend: &'g BackendConfig,
+    backend: &'g KernelSupport,
     /// For inputs of ops whose own template holds fixed parameters.
     fallback: Option<ObserverTemplate>,
     qconfigs: SideTable<NodeId, Option<QConfig>>,

@@ -22,7 +22,7 @@
 //! 3. Ops that only move or select values share the observer of their input; `concat` shares one among all parts and the
 //!    result. A part that was only moved here leaves the observer of where it comes from, or whole networks of joins would
 //!    share one range. Other ops have an observer of their own: also `mean`, `avg_pool`, `relu` and `clip` that PyTorch
-//!    lets share ([`BackendConfig::pytorch`] does too), since their integer forms rescale anyway and their ranges are narrower.
+//!    lets share ([`KernelSupport::pytorch`] does too), since their integer forms rescale anyway and their ranges are narrower.
 //! 4. Elementwise ops that together are a function of one value get one observer at its result, since a table
 //!    computes the whole function.
 //! 5. Where an op wants another storage than the value was observed for, it has an observer of its own on it.
@@ -44,7 +44,7 @@ use std::fmt;
 
 use quantir_ir::Path;
 use quantir_ir::graph::Name;
-use quantir_quant::{BackendConfig, QConfigMapping};
+use quantir_quant::{KernelSupport, QConfigMapping};
 
 use crate::prelude::*;
 
@@ -92,7 +92,7 @@ impl fmt::Display for PrepareReport {
 pub fn prepare(
     g: &mut Graph,
     mapping: &QConfigMapping,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<PrepareReport, Diag> {
     run(g, &mut PassCx::new(), mapping, backend)
 }
@@ -101,7 +101,7 @@ fn run(
     g: &mut Graph,
     cx: &mut PassCx,
     mapping: &QConfigMapping,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<PrepareReport, Diag> {
     for (rule, q) in mapping.rules() {
         if let Some(q) = q {
@@ -134,7 +134,7 @@ fn run(
     Ok(decided.report)
 }
 
-/// The pass `prepare`. Reads a [`QConfigMapping`] and a [`BackendConfig`] from the context if they were provided;
+/// The pass `prepare`. Reads a [`QConfigMapping`] and a [`KernelSupport`] from the context if they were provided;
 /// leaves the [`PrepareReport`] there.
 pub struct Prepare;
 
@@ -173,14 +173,14 @@ impl Pass for Prepare {
 }
 
 /// The provided back end, or the one that option `backend` names.
-pub(crate) fn backend(cx: &PassCx) -> Result<std::sync::Arc<BackendConfig>, Diag> {
-    if let Some(b) = cx.input::<BackendConfig>() {
+pub(crate) fn backend(cx: &PassCx) -> Result<std::sync::Arc<KernelSupport>, Diag> {
+    if let Some(b) = cx.input::<KernelSupport>() {
         return Ok(b);
     }
     let name: String = cx.option("backend")?;
     match name.as_str() {
-        "native" => Ok(BackendConfig::native().into()),
-        "pytorch" => Ok(BackendConfig::pytorch().into()),
+        "native" => Ok(KernelSupport::native().into()),
+        "pytorch" => Ok(KernelSupport::pytorch().into()),
         _ => Err(unknown("backend", &name, "native, pytorch")),
     }
 }

@@ -5,7 +5,7 @@
 //!                                                 %y = hard_swish %y.pre
 //! ```
 
-use quantir_quant::{BackendConfig, QConfigMapping, Role};
+use quantir_quant::{KernelSupport, QConfigMapping, Role};
 
 use crate::prelude::*;
 use crate::prepare::decide::{act_word, each_quantized};
@@ -14,12 +14,12 @@ pub(super) fn split(
     g: &mut Graph,
     cx: &mut PassCx,
     mapping: &QConfigMapping,
-    backend: &BackendConfig,
+    backend: &KernelSupport,
 ) -> Result<(), Diag> {
     each_quantized(g, cx, mapping, "split-act", |g, n| edit(g, n, backend))
 }
 
-fn edit(g: &Graph, n: NodeId, backend: &BackendConfig) -> Option<Edit> {
+fn edit(g: &Graph, n: NodeId, backend: &KernelSupport) -> Option<Edit> {
     let node = g.node(n);
     let word = act_word(&node.op);
     let support = backend.get(node.op.name()).filter(|s| s.refusal.is_none())?;

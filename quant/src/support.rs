@@ -1,4 +1,4 @@
-//! `BackendConfig`: which ops a back end computes on integers, with which storages, ranges and schemes.
+//! [`KernelSupport`]: which ops a back end computes on integers, with which storages, ranges and schemes.
 //!
 //! For the runtime of this project it is derived from the kernel table (each kernel record yields an
 //! [`OpSupport`]), so that "supported" and "implemented" cannot differ; for other engines it is written down as data.
@@ -218,7 +218,7 @@ impl fmt::Display for OpSupport {
 
 /// What a back end computes on integers; everything else stays float.
 #[derive(Clone, PartialEq, Debug)]
-pub struct BackendConfig {
+pub struct KernelSupport {
     /// Its name, for messages.
     pub name: String,
     entries: IndexMap<String, OpSupport>,
@@ -252,15 +252,15 @@ pub const TABLE_OPS: &[&str] = &[
 pub const SAME_OPS: &[&str] =
     &["max_pool", "reshape", "transpose", "slice", "split", "expand", "pad", "gather", "resize", "identity"];
 
-impl BackendConfig {
+impl KernelSupport {
     /// A back end from its records; a later record for the same op replaces an earlier one.
-    pub fn from_entries(name: &str, entries: impl IntoIterator<Item = OpSupport>) -> BackendConfig {
+    pub fn from_entries(name: &str, entries: impl IntoIterator<Item = OpSupport>) -> KernelSupport {
         let entries = entries.into_iter().map(|e| (e.op.clone(), e)).collect();
-        BackendConfig { name: name.into(), entries }
+        KernelSupport { name: name.into(), entries }
     }
 
     /// What the integer ops of the IR can express with 8-bit activations: the default until a kernel table says more exactly.
-    pub fn native() -> BackendConfig {
+    pub fn native() -> KernelSupport {
         let weight =
             WeightSupport { integers: vec![Ends::full(Storage::I8)], zero_points: false, per_channel: true };
         let u8_i8 = [Storage::U8, Storage::I8];
@@ -283,13 +283,13 @@ impl BackendConfig {
                 e.activation = u8_i8.map(Ends::full).to_vec();
             }
         }
-        BackendConfig::from_entries("native", all)
+        KernelSupport::from_entries("native", all)
     }
 
-    /// As [`BackendConfig::native`], with the habits of PyTorch's native back end: averages, `relu` and `clip` keep the
+    /// As [`KernelSupport::native`], with the habits of PyTorch's native back end: averages, `relu` and `clip` keep the
     /// quantization of their input, and no kernel applies `hard_swish`.
-    pub fn pytorch() -> BackendConfig {
-        let mut b = BackendConfig::native();
+    pub fn pytorch() -> KernelSupport {
+        let mut b = KernelSupport::native();
         b.name = "pytorch".into();
         for e in b.entries.values_mut() {
             if ["mean", "avg_pool", "relu", "clip"].contains(&e.op.as_str()) {
@@ -324,7 +324,7 @@ impl BackendConfig {
 }
 
 /// One line for each op.
-impl fmt::Display for BackendConfig {
+impl fmt::Display for KernelSupport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "backend {}", self.name)?;
         self.entries.values().try_for_each(|e| writeln!(f, "{e}"))
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_accepted() {
-        let b = BackendConfig::native();
+        let b = KernelSupport::native();
         let conv = b.get("conv2d").unwrap();
         assert!(conv.check_activation(Storage::U8, (0, 127)).is_ok());
         let e = conv.check_activation(Storage::I16, (0, 127)).unwrap_err();
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn every_record_names_an_op() {
-        for e in BackendConfig::native().entries() {
+        for e in KernelSupport::native().entries() {
             assert!(quantir_ir::Op::all_names().any(|n| n == e.op), "{}", e.op);
         }
     }
