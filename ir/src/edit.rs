@@ -158,7 +158,11 @@ impl<'g> Editor<'g> {
             })
             .collect();
         let names = (0..types.len()).map(|i| result_name(name, i)).collect();
-        self.new.push(NewNode { op, ins, types, names, loc: self.loc.clone() });
+        let mut loc = self.loc.clone();
+        if is_bookkeeping(&op) {
+            loc.call = None;
+        }
+        self.new.push(NewNode { op, ins, types, names, loc });
         outs
     }
 
@@ -188,6 +192,11 @@ impl<'g> Editor<'g> {
         let base = (self.g.value_bound(), self.g.node_bound());
         Edit { at: self.at, base, new: self.new, replace: self.replace }
     }
+}
+
+/// Ops that no author of a model calls; next to a call they do not inherit its name.
+fn is_bookkeeping(op: &Op) -> bool {
+    matches!(op, Op::Const(_) | Op::Observe(_) | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_))
 }
 
 impl Edit {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::diag::{Diag, Reason};
 use crate::dim::{DimScope, Range};
 use crate::entity::{Arena, Entity, SideTable, Unique};
-use crate::loc::Loc;
+use crate::loc::{Call, Loc, Path};
 use crate::ops::{Infer, Op, OpDef};
 use crate::quant::Quant;
 use crate::types::{Elem, Type};
@@ -140,6 +140,8 @@ pub struct Graph {
     pub(crate) outputs: Vec<Output>,
     /// Declared symbols.
     pub dims: DimScope,
+    /// The modules of the model's source with their classes, containers too; rules for classes need those around a call.
+    pub modules: IndexMap<Path, Call>,
     /// Declared observers by name without `$`.
     pub observers: IndexMap<Name, ObserverSpec>,
     /// Names of quantizations for printing, without `!`; content decides equality, names are presentation.
@@ -205,6 +207,7 @@ impl Graph {
             inputs: Vec::new(),
             outputs: Vec::new(),
             dims: DimScope::default(),
+            modules: IndexMap::new(),
             observers: IndexMap::new(),
             quant_names: IndexMap::new(),
         }

@@ -27,7 +27,7 @@ pub use dim::Dim;
 pub use edit::{Applied, Edit, Editor};
 pub use entity::{Entity, NodeId, TypeId, ValueId};
 pub use graph::{Graph, Name, Node, ObserverSpec, Output, Phase, Use, Value};
-pub use loc::{Loc, Path, Span};
+pub use loc::{Call, Loc, Path, Span};
 pub use ops::{Op, OpDef};
 pub use quant::{QParams, Quant, Zeros};
 pub use render::render;

@@ -29,11 +29,17 @@ impl fmt::Display for Span {
     }
 }
 
-/// Where a node comes from. The path is meaning (always printed and parsed); the span serves diagnostics.
+/// What the model's author called, in one spelling for all sources: a module's class (`nn.Conv2d`), a function
+/// (`F.relu`, `torch.add`, `operator.add`) or a method (`.reshape`).
+pub type Call = Arc<str>;
+
+/// Where a node comes from. Path and call are meaning (always printed and parsed); the span serves diagnostics.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Loc {
-    /// The module that the node belongs to.
+    /// The module that the node belongs to: the called one, or the one whose code calls a function.
     pub path: Option<Path>,
+    /// What was called, if the source tells.
+    pub call: Option<Call>,
     /// The source line, if known.
     pub span: Option<Span>,
     /// Paths of further modules whose ops were fused into this node.
@@ -46,8 +52,17 @@ impl Loc {
         Loc { path: Some(path.into()), ..Loc::default() }
     }
 
+    /// This location with what was called there.
+    pub fn by(mut self, call: impl Into<Call>) -> Loc {
+        self.call = Some(call.into());
+        self
+    }
+
     /// This location after a node at `other` was fused into it: missing parts are taken over, another path is recorded.
     pub fn fuse(&mut self, other: &Loc) {
+        if self.call.is_none() && (self.path.is_none() || self.path == other.path) {
+            self.call = other.call.clone();
+        }
         if self.span.is_none() {
             self.span = other.span.clone();
         }

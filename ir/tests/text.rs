@@ -223,7 +223,7 @@ graph @main(%x: i8!a[1], %y: i8!aa[1]) {
             "3 syntax: `1e99` does not fit a 32-bit float",
             "4 syntax: `3000000000` does not fit a zero point",
             "5 syntax: `sideways` is no scheme",
-            "6 syntax: expected `dim`, `quant`, `observer` or `graph`, found `graf`",
+            "6 syntax: expected `dim`, `quant`, `module`, `observer` or `graph`, found `graf`",
             "7 unknown-quant: unknown quantization `!aa` (did you mean `!a`?)",
             "8 syntax: expected the output's name in quotes, found `y`",
             "9 syntax: expected `}`, found the end of the text",
@@ -388,4 +388,18 @@ fn a_long_chain_parses_and_prints() {
     t.push_str(&format!("  return %{last}\n}}\n"));
     let g = parse(&t).unwrap_or_else(|d| panic!("{}", show(d)));
     assert!(print(&g) == t);
+}
+
+#[test]
+fn modules_and_calls_survive_the_round_trip() {
+    let text = "qir 1 float\nmodule @block = \"my.Block\"\nmodule @block.fc = \"nn.Linear\"\n\
+        graph @main(%x: f32[2,3]) {\n  %w = const {data=rand(1)} : f32[4,3] @block.fc\n  \
+        %fc = linear %x, %w : f32[2,4] @block.fc by \"nn.Linear\"\n  %y = relu %fc : f32[2,4] @block by \"F.relu\"\n  \
+        %z = neg %y : f32[2,4] by \"operator.neg\"\n  return %z\n}\n";
+    let g = quantir_ir::text::parse(text).unwrap();
+    assert_eq!(g.to_string(), text);
+    assert_eq!(g.modules["block"].as_ref(), "my.Block");
+    let twice = text.replace("module @block.fc", "module @block");
+    let e = quantir_ir::text::parse(&twice).unwrap_err();
+    assert!(e[0].message.contains("declared twice"), "{}", e[0].message);
 }

@@ -1,4 +1,4 @@
-//! The header and the declarations: `dim`, `quant`, `observer`.
+//! The header and the declarations: `dim`, `quant`, `module`, `observer`.
 
 use std::sync::Arc;
 
@@ -48,12 +48,13 @@ impl Parser<'_, '_> {
         self.end_of_line()
     }
 
-    /// A `dim`, `quant` or `observer` line, at its first word.
+    /// A `dim`, `quant`, `module` or `observer` line, at its first word.
     pub fn declaration(&mut self) -> Result<(), Diag> {
         let t = self.bump();
         match self.slice(t) {
             "dim" => self.dim(),
             "quant" => self.quant(),
+            "module" => self.module(),
             _ => self.observer(),
         }?;
         self.end_of_line()
@@ -79,6 +80,20 @@ impl Parser<'_, '_> {
             return Err(d.label(t.range(), "declared again"));
         }
         self.source.dims.push(t.range());
+        Ok(())
+    }
+
+    /// `@features.0 = "nn.Conv2d"`
+    fn module(&mut self) -> Result<(), Diag> {
+        let t = self.expect(Tok::Path, "a module's path such as `@features.0`")?;
+        let path = self.shared(t)?;
+        self.punct(b'=')?;
+        let class = self.expect(Tok::Str, "the module's class such as `\"nn.Conv2d\"`")?;
+        let class = self.shared(class)?;
+        if self.g.modules.insert(path.clone(), class).is_some() {
+            let d = Diag::error("name", format!("module `{}` is declared twice", sigil('@', &path)));
+            return Err(d.label(t.range(), "declared again"));
+        }
         Ok(())
     }
 

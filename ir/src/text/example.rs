@@ -27,7 +27,7 @@ pub fn parse_example(block: &str) -> Result<Graph, Vec<Diag>> {
         let word = if p.cur.kind == Tok::Word { p.slice(p.cur) } else { "" };
         let r = match (p.cur.kind, word) {
             (Tok::End, _) => break,
-            (_, "dim" | "quant" | "observer") => p.declaration(),
+            (_, "dim" | "quant" | "module" | "observer") => p.declaration(),
             (_, "input") => p.input_line(),
             (_, "return") => {
                 returned = true;

@@ -6,9 +6,10 @@
 //! qir 1 <phase>
 //! dim N = 1..64
 //! quant !name = i8[-128:127] scale 0.5 zp 0 | axis 0 [group 32] scale [..] zp 0 | product(!a, !b) | dynamic
+//! module @module.path = "class"
 //! observer $name = kind(args) u8[0:127] affine | symmetric(axis)
 //! graph @main(%x: f32[N,3], ...) {
-//!   %a, %b = op %x, _, %y {attribute=value} : type, type @module.path
+//!   %a, %b = op %x, _, %y {attribute=value} : type, type @module.path by "call"
 //!   return %a, %b as "name"
 //! }
 //! ```

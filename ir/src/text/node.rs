@@ -1,4 +1,4 @@
-//! The line of a node: `%a, %b = op %x, _, %y {attribute=value} : type, type @path`.
+//! The line of a node: `%a, %b = op %x, _, %y {attribute=value} : type, type @path by "call"`.
 
 use smallvec::SmallVec;
 
@@ -22,6 +22,7 @@ pub(crate) struct NodeSyntax {
     pub attr_names: Vec<Token>,
     pub types: Vec<Token>,
     pub path: Option<Token>,
+    pub call: Option<Token>,
 }
 
 impl NodeSyntax {
@@ -33,6 +34,7 @@ impl NodeSyntax {
         self.attr_names.clear();
         self.types.clear();
         self.path = None;
+        self.call = None;
     }
 }
 
@@ -98,6 +100,10 @@ impl<'t> Parser<'t, '_> {
         }
         if self.cur.kind == Tok::Path {
             s.path = Some(self.bump());
+        }
+        if self.is_word("by") {
+            self.bump();
+            s.call = Some(self.expect(Tok::Str, "what was called, such as `\"nn.Conv2d\"`")?);
         }
         self.end_of_line()
     }
@@ -173,7 +179,8 @@ impl<'t> Parser<'t, '_> {
             names.push(self.lex.content(*t)?.as_ref().into());
         }
         let loc = Loc {
-            path: s.path.map(|t| self.path(t)).transpose()?,
+            path: s.path.map(|t| self.shared(t)).transpose()?,
+            call: s.call.map(|t| self.shared(t)).transpose()?,
             span: Some(self.span_on(op_token.start, op_token.line)),
             ..Loc::default()
         };
@@ -218,8 +225,8 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    /// A module path; equal ones are shared.
-    fn path(&mut self, t: Token) -> Result<Path, Diag> {
+    /// A module path or a call; equal ones are shared.
+    pub fn shared(&mut self, t: Token) -> Result<Path, Diag> {
         let text = self.slice(t);
         if let Some(p) = self.paths.get(text) {
             return Ok(p.clone());

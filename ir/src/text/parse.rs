@@ -334,9 +334,9 @@ impl<'t, 'o> Parser<'t, 'o> {
                     seen = true;
                     self.graph()
                 }
-                (Tok::Word, "dim" | "quant" | "observer") if !seen => self.declaration(),
+                (Tok::Word, "dim" | "quant" | "module" | "observer") if !seen => self.declaration(),
                 _ if seen => Err(self.expected("nothing after the graph")),
-                _ => Err(self.expected("`dim`, `quant`, `observer` or `graph`")),
+                _ => Err(self.expected("`dim`, `quant`, `module`, `observer` or `graph`")),
             };
             if r.is_err() && seen {
                 // What follows a broken graph would only repeat the complaint.

@@ -70,6 +70,9 @@ impl Printer<'_> {
             self.quant(q, f)?;
             f.write_char('\n')?;
         }
+        for (path, class) in &g.modules {
+            writeln!(f, "module {} = {}", sigil('@', path), quoted(class))?;
+        }
         for (name, spec) in &g.observers {
             write!(f, "observer {} = ", sigil('$', name))?;
             observer(spec, f)?;
@@ -136,6 +139,9 @@ impl Printer<'_> {
         }
         if let Some(path) = &node.loc.path {
             write!(f, " {}", sigil('@', path))?;
+        }
+        if let Some(call) = &node.loc.call {
+            write!(f, " by {}", quoted(call))?;
         }
         f.write_str("\n")
     }
