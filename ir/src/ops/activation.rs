@@ -1,4 +1,5 @@
-//! `relu`, `clip`, `leaky_relu`, `hard_sigmoid`, `hard_swish`, `elu`, `gelu`, `sigmoid`, `tanh`, `softplus`, `prelu`.
+//! `relu`, `clip`, `leaky_relu`, `hard_sigmoid`, `hard_swish`, `elu`, `celu`, `threshold`, `gelu`, `sigmoid`, `tanh`, `softplus`,
+//! `prelu`.
 
 use crate::attr::F32;
 use crate::diag::Reason;
@@ -181,6 +182,30 @@ activations! {
         /// Limit of the negative side, with its sign changed.
         alpha: F32 = F32(1.0)
     } |op, x| if x > 0.0 { x } else { op.alpha.0 * libm::expm1f(x) };
+
+    /// `x` if positive, else `alpha · (exp(x / alpha) − 1)`.
+    ///
+    /// ```qir
+    /// input %x: f32[2,3]
+    /// %y = celu %x {alpha=0.5} : f32[2,3]
+    /// ```
+    Celu as CeluView = "celu" {
+        /// Limit of the negative side, with its sign changed; not 0.
+        alpha: F32 = F32(1.0)
+    } |op, x| if x > 0.0 { x } else { op.alpha.0 * libm::expm1f(x / op.alpha.0) };
+
+    /// `x` if greater than `threshold`, else `value`; NaN stays NaN.
+    ///
+    /// ```qir
+    /// input %x: f32[2,3]
+    /// %y = threshold %x {threshold=0.1, value=20.0} : f32[2,3]
+    /// ```
+    Threshold as ThresholdView = "threshold" {
+        /// The bound.
+        threshold: F32 = F32(0.0),
+        /// What stands for numbers not above it.
+        value: F32 = F32(0.0)
+    } |op, x| if x <= op.threshold.0 { op.value.0 } else { x };
 
     /// Gaussian error linear unit: `x/2 · (1 + erf(x/√2))`, or `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`.
     ///

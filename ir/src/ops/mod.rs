@@ -287,10 +287,13 @@ pub mod concat;
 pub mod constant;
 pub mod conv;
 pub mod conv_transpose;
+pub mod cumsum;
 pub(crate) mod elementwise;
+pub mod embedding;
 pub mod expand;
 pub mod gather;
 mod grid;
+pub mod group_norm;
 pub mod identity;
 pub mod instance_norm;
 mod integer;
@@ -310,14 +313,17 @@ pub mod qlut;
 pub mod qpool;
 pub mod quantize;
 pub mod reduce;
+pub mod repeat;
 pub mod reshape;
 pub mod reshape_to;
 pub mod resize;
 pub mod select;
 pub mod shape;
+pub mod shuffle;
 pub mod slice;
 pub mod softmax;
 pub mod split;
+pub mod stack;
 pub mod transpose;
 pub mod unary;
 mod window;
@@ -338,6 +344,8 @@ ops! {
     activation::HardSigmoid,
     activation::HardSwish,
     activation::Elu,
+    activation::Celu,
+    activation::Threshold,
     activation::Gelu,
     activation::Sigmoid,
     activation::Tanh,
@@ -347,6 +355,7 @@ ops! {
     unary::Abs,
     unary::Exp,
     unary::Log,
+    unary::Log1p,
     unary::Sqrt,
     unary::Reciprocal,
     unary::Erf,
@@ -369,15 +378,25 @@ ops! {
     select::Where,
     cast::Cast,
     concat::Concat,
+    stack::Stack,
     split::Split,
     slice::Slice,
     gather::Gather,
+    embedding::Embedding,
+    embedding::EmbeddingBag,
     transpose::Transpose,
     reshape::Reshape,
     reshape_to::ReshapeTo,
     expand::Expand,
+    repeat::Repeat,
+    repeat::Flip,
+    repeat::Roll,
+    shuffle::PixelShuffle,
+    shuffle::PixelUnshuffle,
+    shuffle::ChannelShuffle,
     pad::Pad,
     reduce::Reduce,
+    cumsum::Cumsum,
     arg::ArgMax,
     pool::MaxPool,
     pool::AvgPool,
@@ -385,6 +404,7 @@ ops! {
     softmax::LogSoftmax,
     layer_norm::LayerNorm,
     instance_norm::InstanceNorm,
+    group_norm::GroupNorm,
     resize::Resize,
     shape::ShapeOf,
     identity::Identity,

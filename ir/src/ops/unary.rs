@@ -1,4 +1,4 @@
-//! `neg`, `abs`, `exp`, `log`, `sqrt`, `reciprocal`, `erf`, `floor`, `ceil`, `round`, `not`.
+//! `neg`, `abs`, `exp`, `log`, `log1p`, `sqrt`, `reciprocal`, `erf`, `floor`, `ceil`, `round`, `not`.
 
 use crate::diag::Reason;
 use crate::ops::elementwise::{infer_float, map_float};
@@ -45,6 +45,15 @@ unary! {
     /// %y = log %e : f32[4]
     /// ```
     Log as LogView = "log", libm::logf;
+
+    /// `ln(1 + x)` of floats, exact for small x; NaN below −1, −∞ for −1.
+    ///
+    /// ```qir
+    /// input %x: f32[4]
+    /// %a = abs %x : f32[4]
+    /// %y = log1p %a : f32[4]
+    /// ```
+    Log1p as Log1pView = "log1p", libm::log1pf;
 
     /// Square root of floats, correctly rounded; NaN for negative numbers.
     ///
