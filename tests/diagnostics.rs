@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quantir_ir::{Diag, Severity, Tensor, interp, text};
 use quantir_passes::prepare;
-use quantir_quant::{Calibration, Error, KernelSupport, QConfig, QConfigMapping};
+use quantir_quant::{Calibration, Error, KernelSupport, OpRef, QConfig, QConfigMapping};
 use quantir_runtime::{Executor, PlanOptions};
 
 /// Asserts the code and a part of the message.
@@ -45,7 +45,7 @@ fn recipes_are_refused_with_their_place() {
 fn rules_without_an_op_are_warned_of() {
     let mut mapping = QConfigMapping::native();
     mapping.set_module_name("layer1.cnov", None);
-    let warnings = mapping.unmatched(&[("conv2d", "layer1.conv")]);
+    let warnings = mapping.unmatched(&[OpRef::new("conv2d", "layer1.conv")]);
     expect(&warnings[0], "unmatched-rule", "no module is called `layer1.cnov`");
     assert_eq!(warnings[0].severity, Severity::Warning);
     assert_eq!(warnings[0].help.as_deref(), Some("did you mean `layer1.conv`?"));

@@ -118,12 +118,41 @@ pub struct ObserverSpec {
     pub args: Vec<f32>,
     /// Storage of the integers that parameters are computed for.
     pub storage: crate::types::Storage,
-    /// Their range.
+    /// Their range; `(0, 0)` for an observer that gives no parameters.
     pub range: (i64, i64),
     /// Zero point fixed at the middle (`symmetric`) or free (`affine`).
     pub symmetric: bool,
     /// The axis with parameters of its own for each index, if any.
     pub axis: Option<u8>,
+    /// Zero points are floats and 0 need not lie in the range (`float_qparams`), as tables of embeddings have them.
+    pub float_zero: bool,
+    /// The least scale.
+    pub eps: f32,
+    /// Parameters are chosen anew for each run from its data.
+    pub dynamic: bool,
+    /// The range was chosen by the user, so a fixed zero point of unsigned integers is its middle, rounded down.
+    pub custom_range: bool,
+}
+
+impl ObserverSpec {
+    /// The least scale where nothing else is said: 2⁻²³.
+    pub const EPS: f32 = f32::EPSILON;
+
+    /// The declaration of `kind` over the whole range of an integer storage: affine, one pair for the tensor.
+    pub fn new(kind: &str, storage: crate::types::Storage) -> ObserverSpec {
+        ObserverSpec {
+            kind: kind.into(),
+            args: Vec::new(),
+            storage,
+            range: storage.int_range().unwrap_or((0, 0)),
+            symmetric: false,
+            axis: None,
+            float_zero: false,
+            eps: Self::EPS,
+            dynamic: false,
+            custom_range: false,
+        }
+    }
 }
 
 /// A typed SSA graph.

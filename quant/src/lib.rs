@@ -4,6 +4,7 @@
 //! Formulae follow PyTorch 2.5.1 (`torch.ao.quantization`) except where a doc comment says otherwise.
 
 pub mod calibration;
+pub mod call_type;
 mod error;
 pub mod mapping;
 pub mod observer;
@@ -14,7 +15,7 @@ pub mod support;
 
 pub use calibration::{Calibration, Entry};
 pub use error::Error;
-pub use mapping::{QConfigMapping, Resolution, Rule};
+pub use mapping::{OpRef, QConfigMapping, Resolution, Rule};
 pub use observer::{Observer, Stats};
-pub use qconfig::{ObserverTemplate, QConfig};
+pub use qconfig::{FakeQuant, ObserverTemplate, QConfig};
 pub use support::{Ends, KernelSupport, OpSupport, Role, WeightSupport};

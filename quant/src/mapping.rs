@@ -7,7 +7,7 @@ use quantir_ir::diag::{Diag, did_you_mean};
 use quantir_ir::{Op, Storage};
 use regex::Regex;
 
-use crate::{Error, ObserverTemplate, QConfig};
+use crate::{Error, ObserverTemplate, QConfig, call_type};
 
 /// Rules from general to particular; the most particular one that applies decides. `None` leaves ops float.
 ///
@@ -15,8 +15,10 @@ use crate::{Error, ObserverTemplate, QConfig};
 /// module), then the first regex in order of insertion that matches the module path from its start, then op name,
 /// then the global rule. A later call with the same key replaces the earlier one and keeps its place.
 ///
-/// An op's name is that of the text (`conv2d`, `add`); `conv`, `conv_transpose` and `pool` stand for their families, and the exact
-/// name beats the family.
+/// A type is what the model's author called, in any spelling of PyTorch's (`torch.nn.Conv2d`, `F.relu`, `torch.add`, `method:reshape`, a class
+/// of the user's own), or the op's name in the text (`conv2d`, `add`); `conv`, `conv_transpose` and `pool` stand for
+/// their families. What was called beats the op's name, and that its family. A rule for the class of the module around a function beats
+/// the rule for the function.
 #[derive(Clone, Debug, Default)]
 pub struct QConfigMapping {
     global: Option<Option<QConfig>>,
@@ -62,8 +64,46 @@ pub struct Resolution {
     pub rule: Option<Rule>,
 }
 
-/// One op of a model as rules see it: name and module path (empty at top level).
-pub type OpRef<'a> = (&'a str, &'a str);
+/// One op of a model as rules see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OpRef<'a> {
+    /// The op's name in the text (`conv2d`, `add`).
+    pub op: &'a str,
+    /// The called module's path, or that of the module whose code calls a function; empty at top level.
+    pub path: &'a str,
+    /// What the model's author called, in its canonical spelling (`nn.Conv2d`, `F.relu`, `.reshape`), if known.
+    pub call: Option<&'a str>,
+    /// The class of the module that `path` names; `None` at top level or if unknown.
+    pub scope: Option<&'a str>,
+}
+
+impl<'a> OpRef<'a> {
+    /// An op of which only its name and module path are known.
+    pub fn new(op: &'a str, path: &'a str) -> OpRef<'a> {
+        OpRef { op, path, call: None, scope: None }
+    }
+    /// The call of the module at `path`, an instance of `class`.
+    pub fn module(op: &'a str, path: &'a str, class: &'a str) -> OpRef<'a> {
+        OpRef { op, path, call: Some(class), scope: Some(class) }
+    }
+    /// The call of a function or method in the code of the module at `path`, an instance of `scope`.
+    pub fn function(op: &'a str, path: &'a str, call: &'a str, scope: Option<&'a str>) -> OpRef<'a> {
+        OpRef { op, path, call: Some(call), scope }
+    }
+
+    /// Whether the op is the call of a module.
+    fn is_module(&self) -> bool {
+        self.call.is_some_and(call_type::is_module)
+    }
+    /// Whether its own type is `t`: a call type, an op name or a family of ops.
+    fn is_a(&self, t: &str) -> bool {
+        self.call == Some(t) || is_a(self.op, t)
+    }
+    /// The module that a rule with an index counts it in.
+    fn counted_in(&self) -> &'a str {
+        if self.is_module() { parent(self.path).unwrap_or("") } else { self.path }
+    }
+}
 
 impl QConfigMapping {
     /// No rules: everything stays float.
@@ -123,7 +163,7 @@ impl QConfigMapping {
     }
     /// Sets the rule for ops of this name or family.
     pub fn set_object_type(&mut self, op: &str, qconfig: Option<QConfig>) -> &mut Self {
-        self.object_type.insert(op.into(), qconfig);
+        self.object_type.insert(call_type::canonical(op), qconfig);
         self
     }
     /// Sets the rule for modules whose path matches `pattern` from its start. Fails if it is no regular expression.
@@ -152,7 +192,7 @@ impl QConfigMapping {
         index: usize,
         qconfig: Option<QConfig>,
     ) -> &mut Self {
-        self.order.insert((path.into(), op.into(), index), qconfig);
+        self.order.insert((path.into(), call_type::canonical(op), index), qconfig);
         self
     }
 
@@ -188,15 +228,15 @@ impl QConfigMapping {
         let places = self.order_places(ops);
         ops.iter()
             .enumerate()
-            .map(|(i, &(op, path))| {
+            .map(|(i, op)| {
                 let found = places
                     .get(&i)
                     .map(|&key| {
                         let rule = Rule::Order(key.0.clone(), key.1.clone(), key.2);
                         (rule, &self.order[key])
                     })
-                    .or_else(|| self.by_module(path))
-                    .or_else(|| self.by_regex(path))
+                    .or_else(|| self.by_module(op.path))
+                    .or_else(|| self.by_regex(op.path))
                     .or_else(|| self.by_type(op))
                     .or_else(|| self.global.as_ref().map(|q| (Rule::Global, q)));
                 match found {
@@ -212,12 +252,16 @@ impl QConfigMapping {
         let mut places = IndexMap::new();
         for key in self.order.keys() {
             let (module, op, index) = key;
-            let of = |inside: &dyn Fn(&str) -> bool| -> Vec<usize> {
-                (0..ops.len()).filter(|&i| is_a(ops[i].0, op) && inside(ops[i].1)).collect()
+            // Methods are never counted.
+            let of = |inside: &dyn Fn(&OpRef) -> bool| -> Vec<usize> {
+                let counts = |o: &OpRef| o.is_a(op) && !o.call.is_some_and(call_type::is_method) && inside(o);
+                (0..ops.len()).filter(|&i| counts(&ops[i])).collect()
             };
-            let mut places_of = of(&|path| path == module);
+            let mut places_of = of(&|o| o.counted_in() == module);
             if places_of.is_empty() {
-                places_of = of(&|path| !path.is_empty() && parent(path).unwrap_or("") == module);
+                // Without knowing what was called, an op may be a module of its own.
+                let own = |o: &OpRef| o.call.is_none() && !o.path.is_empty();
+                places_of = of(&|o| own(o) && parent(o.path).unwrap_or("") == module);
             }
             if let Some(&i) = places_of.get(*index) {
                 places.insert(i, key);
@@ -237,17 +281,21 @@ impl QConfigMapping {
         Some((Rule::Regex(name.clone()), q))
     }
 
-    fn by_type(&self, op: &str) -> Option<(Rule, &Option<QConfig>)> {
-        let family = self.object_type.keys().find(|t| is_a(op, t))?;
-        let key = self.object_type.get_key_value(op).map_or(family, |(k, _)| k);
-        Some((Rule::ObjectType(key.clone()), &self.object_type[key]))
+    /// The rule for the class of the module around a function beats the one for the function itself. Of an op's own names what was
+    /// called beats the op, and that its family.
+    fn by_type(&self, op: &OpRef) -> Option<(Rule, &Option<QConfig>)> {
+        let key = |t: &str| self.object_type.get_key_value(t);
+        let family = || self.object_type.iter().find(|(t, _)| is_a(op.op, t));
+        let found = op.scope.and_then(key).or_else(|| op.call.and_then(key)).or_else(|| key(op.op));
+        let (t, q) = found.or_else(family)?;
+        Some((Rule::ObjectType(t.clone()), q))
     }
 
     /// Warnings for rules that no op of the model answers to, with the nearest name that would.
     pub fn unmatched(&self, ops: &[OpRef]) -> Vec<Diag> {
         let mut modules: Vec<&str> = Vec::new();
-        for &(_, path) in ops {
-            modules.extend(std::iter::successors(Some(path), |p| parent(p)).filter(|p| !p.is_empty()));
+        for OpRef { path, .. } in ops {
+            modules.extend(std::iter::successors(Some(*path), |p| parent(p)).filter(|p| !p.is_empty()));
         }
         modules.sort_unstable();
         modules.dedup();
@@ -300,6 +348,10 @@ pub fn is_a(op: &str, t: &str) -> bool {
 
 /// Why `t` names neither an op nor a family, if so.
 pub fn check_type(t: &str) -> Result<(), Option<String>> {
+    // Classes, functions and methods are named with a dot; a user's own are as good as PyTorch's.
+    if t.contains('.') || t.contains(':') {
+        return Ok(());
+    }
     let known = || Op::all_names().chain(FAMILIES.iter().map(|f| f.0));
     if known().any(|k| k == t) {
         return Ok(());
@@ -337,7 +389,8 @@ mod tests {
             ("add", "block1"),
             ("add", "block1"),
             ("linear", ""),
-        ];
+        ]
+        .map(|(op, path)| OpRef::new(op, path));
         let rules: Vec<String> = m
             .resolve(&ops)
             .iter()
@@ -361,7 +414,7 @@ mod tests {
         let mut m = QConfigMapping::new();
         m.set_module_name("featurs.0", None);
         m.set_module_name_object_type_order("features.0", "add", 0, None);
-        let w = m.unmatched(&[("conv2d", "features.0")]);
+        let w = m.unmatched(&[OpRef::new("conv2d", "features.0")]);
         assert_eq!(w.len(), 2);
         assert_eq!(w[0].help.as_deref(), Some("did you mean `features.0`?"));
         assert!(w[1].message.contains("has no `add` number 0"));

@@ -25,6 +25,46 @@ pub struct ObserverTemplate {
     pub symmetric: bool,
     /// Parameters for each index of the op's channel axis instead of one pair for the tensor.
     pub per_channel: bool,
+    /// Zero points are floats and 0 need not lie in the range (`float_qparams`).
+    pub float_zero: bool,
+    /// The least scale; 2⁻²³ unless said otherwise.
+    pub eps: f32,
+    /// Parameters are chosen anew for each run from its data (PyTorch's `is_dynamic`).
+    pub dynamic: bool,
+    /// The range was halved (PyTorch's `reduce_range`); `range` already is the half.
+    pub reduce_range: bool,
+    /// The range was chosen by the user, which moves the zero point of `symmetric` over unsigned integers.
+    pub custom_range: bool,
+    /// The fake quantizer around the observer, if the declaration is for training.
+    pub fake: Option<FakeQuant>,
+}
+
+/// The kinds of fake quantizers that training inserts around observers, under PyTorch's names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FakeQuant {
+    /// `FakeQuantize`: an observer, then quantize and dequantize.
+    FakeQuantize,
+    /// `FusedMovingAvgObsFakeQuantize`: both in one step; the observer is a moving average.
+    FusedMovingAvgObsFakeQuantize,
+    /// `FixedQParamsFakeQuantize`: parameters that never change.
+    FixedQParamsFakeQuantize,
+    /// `_LearnableFakeQuantize`: scale and zero point are trained.
+    LearnableFakeQuantize,
+}
+
+impl FakeQuant {
+    /// All kinds with the words for them in texts.
+    pub const ALL: [(FakeQuant, &'static str); 4] = [
+        (FakeQuant::FakeQuantize, "fake_quant"),
+        (FakeQuant::FusedMovingAvgObsFakeQuantize, "fused_fake_quant"),
+        (FakeQuant::FixedQParamsFakeQuantize, "fixed_fake_quant"),
+        (FakeQuant::LearnableFakeQuantize, "learnable_fake_quant"),
+    ];
+
+    /// The word for it in texts.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(f, _)| *f == self).map_or("fake_quant", |(_, w)| w)
+    }
 }
 
 impl ObserverTemplate {
@@ -38,6 +78,12 @@ impl ObserverTemplate {
             range,
             symmetric: false,
             per_channel: false,
+            float_zero: false,
+            eps: ObserverSpec::EPS,
+            dynamic: false,
+            reduce_range: false,
+            custom_range: false,
+            fake: None,
         }
     }
     /// With these arguments.
@@ -51,9 +97,38 @@ impl ObserverTemplate {
         self
     }
     /// With half the range, as PyTorch's `reduce_range`.
-    pub fn reduce_range(self) -> Self {
+    pub fn reduce_range(mut self) -> Self {
         let (lo, hi) = self.range;
+        self.reduce_range = true;
         self.range(lo.div_euclid(2), hi.div_euclid(2))
+    }
+    /// Without a range, for observers that give no parameters.
+    pub fn no_range(self) -> Self {
+        self.range(0, 0)
+    }
+    /// With float zero points.
+    pub fn float_qparams(mut self) -> Self {
+        self.float_zero = true;
+        self
+    }
+    /// With this least scale.
+    pub fn eps(mut self, eps: f32) -> Self {
+        self.eps = eps;
+        self
+    }
+    /// With parameters chosen anew for each run.
+    pub fn dynamic(mut self) -> Self {
+        self.dynamic = true;
+        self
+    }
+    /// Within a fake quantizer.
+    pub fn fake(mut self, fake: FakeQuant) -> Self {
+        self.fake = Some(fake);
+        self
+    }
+    /// The range of integers; `None` for observers that give no parameters, such as most placeholders.
+    pub fn int_range(&self) -> Option<(i64, i64)> {
+        (self.range != (0, 0)).then_some(self.range)
     }
     /// With a fixed zero point.
     pub fn symmetric(mut self) -> Self {
@@ -74,6 +149,10 @@ impl ObserverTemplate {
             range: self.range,
             symmetric: self.symmetric,
             axis: self.per_channel.then_some(axis),
+            float_zero: self.float_zero,
+            eps: self.eps,
+            dynamic: self.dynamic,
+            custom_range: self.custom_range,
         }
     }
     /// Whether an observer can be made of it.
@@ -84,14 +163,39 @@ impl ObserverTemplate {
 
 impl fmt::Display for ObserverTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(fake) = self.fake {
+            write!(f, "{} ", fake.word())?;
+        }
         f.write_str(&self.kind)?;
         if !self.args.is_empty() {
             let args: Vec<String> = self.args.iter().map(|a| a.to_string()).collect();
             write!(f, "({})", args.join(","))?;
         }
-        write!(f, " {}[{}:{}]", self.storage, self.range.0, self.range.1)?;
-        f.write_str(if self.symmetric { " symmetric" } else { " affine" })?;
-        f.write_str(if self.per_channel { "(axis)" } else { "" })
+        write!(f, " {}", self.storage)?;
+        match self.int_range() {
+            Some((lo, hi)) => write!(f, "[{lo}:{hi}]")?,
+            None if self.storage.int_range().is_some() => f.write_str("[]")?,
+            None => {}
+        }
+        f.write_str(match (self.float_zero, self.symmetric) {
+            (true, _) => " float_qparams",
+            (false, true) => " symmetric",
+            (false, false) => " affine",
+        })?;
+        f.write_str(if self.per_channel { "(axis)" } else { "" })?;
+        if self.eps != ObserverSpec::EPS {
+            write!(f, " eps {:?}", self.eps)?;
+        }
+        for (word, set) in [
+            ("dynamic", self.dynamic),
+            ("reduce_range", self.reduce_range),
+            ("custom_range", self.custom_range),
+        ] {
+            if set {
+                write!(f, " {word}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -108,7 +212,11 @@ impl FromStr for ObserverTemplate {
         // Arguments may be written with spaces after commas.
         let compact = text.replace(", ", ",");
         let mut words = compact.split_whitespace();
-        let head = words.next().ok_or_else(|| bad("nothing"))?;
+        let mut head = words.next().ok_or_else(|| bad("nothing"))?;
+        let fake = FakeQuant::ALL.iter().find(|(_, w)| *w == head).map(|(f, _)| *f);
+        if fake.is_some() {
+            head = words.next().ok_or_else(|| bad("no observer"))?;
+        }
         let (kind, args) = match head.split_once('(') {
             None => (head, Vec::new()),
             Some((kind, rest)) => {
@@ -120,6 +228,7 @@ impl FromStr for ObserverTemplate {
         let integers = words.next().ok_or_else(|| bad("no storage"))?;
         let (storage, range) = match integers.split_once('[') {
             None => (integers, None),
+            Some((s, "]")) => (s, Some((0, 0))),
             Some((s, rest)) => {
                 let parse = || {
                     let (lo, hi) = rest.strip_suffix(']')?.split_once(':')?;
@@ -133,19 +242,34 @@ impl FromStr for ObserverTemplate {
         if let Some((lo, hi)) = range {
             t = t.range(lo, hi);
         }
-        (t.symmetric, t.per_channel) = match words.next() {
-            None | Some("affine") => (false, false),
-            Some("symmetric") => (true, false),
-            Some("affine(axis)") => (false, true),
-            Some("symmetric(axis)") => (true, true),
-            Some(_) => {
+        t.fake = fake;
+        let scheme = words.next().unwrap_or("affine");
+        let (scheme, per_channel) = match scheme.strip_suffix("(axis)") {
+            Some(s) => (s, true),
+            None => (scheme, false),
+        };
+        t.per_channel = per_channel;
+        match scheme {
+            "affine" => {}
+            "symmetric" => t.symmetric = true,
+            "float_qparams" => t.float_zero = true,
+            _ => {
                 return Err(bad(
-                    "a scheme that is not `affine`, `symmetric`, `affine(axis)` or `symmetric(axis)`",
+                    "a scheme that is not `affine`, `symmetric` or `float_qparams`, or one of them with `(axis)`",
                 ));
             }
-        };
-        if words.next().is_some() {
-            return Err(bad("words too many"));
+        }
+        while let Some(word) = words.next() {
+            match word {
+                "dynamic" => t.dynamic = true,
+                "reduce_range" => t.reduce_range = true,
+                "custom_range" => t.custom_range = true,
+                "eps" => {
+                    let eps = words.next().and_then(|w| w.parse().ok());
+                    t.eps = eps.ok_or_else(|| bad("an `eps` without a number"))?;
+                }
+                _ => return Err(bad("an unknown word")),
+            }
         }
         t.check()?;
         Ok(t)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use quantir_ir::{ObserverSpec, Storage};
 use quantir_quant::observer::Accumulate;
 use quantir_quant::observer::histogram::Histogram;
-use quantir_quant::{Observer, QConfig, QConfigMapping};
+use quantir_quant::{Observer, OpRef, QConfig, QConfigMapping};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -131,7 +131,7 @@ fn declared(case: &Value) -> Option<(ObserverSpec, Observer)> {
     let axis = scheme
         .contains("per_channel")
         .then(|| kwargs.get("ch_axis").and_then(Value::as_u64).unwrap_or(0) as u8);
-    let spec = ObserverSpec { kind: kind.into(), args, storage, range, symmetric, axis };
+    let spec = ObserverSpec { args, range, symmetric, axis, ..ObserverSpec::new(kind, storage) };
     let observer = Observer::new(&spec).unwrap_or_else(|e| panic!("{id}: {e}"));
     Some((spec, observer))
 }
@@ -189,7 +189,7 @@ fn precedence_is_that_of_pytorch() {
             }
         })
         .collect();
-    let refs: Vec<(&str, &str)> = nodes.iter().map(|n| (n.1.as_str(), n.2.as_str())).collect();
+    let refs: Vec<OpRef> = nodes.iter().map(|n| OpRef::new(&n.1, &n.2)).collect();
     let op_name = |t: &str| -> Option<String> {
         Some(match t {
             "torch.nn.Linear" => "linear".into(),

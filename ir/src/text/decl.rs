@@ -119,12 +119,16 @@ impl Parser<'_, '_> {
     fn storage_and_range(&mut self) -> Result<(Storage, (i64, i64)), Diag> {
         let t = self.expect(Tok::Word, "an integer storage such as `i8`")?;
         let storage = self.storage(t)?;
+        Ok((storage, self.range()?))
+    }
+
+    fn range(&mut self) -> Result<(i64, i64), Diag> {
         self.punct(b'[')?;
         let lo = self.int("the smallest integer")?;
         self.punct(b':')?;
         let hi = self.int("the largest integer")?;
         self.punct(b']')?;
-        Ok((storage, (lo, hi)))
+        Ok((lo, hi))
     }
 
     fn params(&mut self) -> Result<QParams, Diag> {
@@ -211,14 +215,17 @@ impl Parser<'_, '_> {
         let k = self.expect(Tok::Word, "a kind of observer such as `minmax`")?;
         let kind = self.slice(k).to_string();
         let args = if self.is(b'(') { self.group(b'(', b')', |p| p.float("a number"))? } else { vec![] };
-        let (storage, range) = self.storage_and_range()?;
-        let s = self.expect(Tok::Word, "`affine` or `symmetric`")?;
-        let symmetric = match self.slice(s) {
-            "affine" => false,
-            "symmetric" => true,
+        let t_storage = self.expect(Tok::Word, "a storage such as `i8`")?;
+        let storage = self.storage(t_storage)?;
+        let range = if self.is(b'[') { self.range()? } else { (0, 0) };
+        let s = self.expect(Tok::Word, "`affine`, `symmetric` or `float_qparams`")?;
+        let (symmetric, float_zero) = match self.slice(s) {
+            "affine" => (false, false),
+            "symmetric" => (true, false),
+            "float_qparams" => (false, true),
             word => {
                 let d = Diag::error("syntax", format!("`{word}` is no scheme"));
-                return Err(d.label(s.range(), "expected `affine` or `symmetric`"));
+                return Err(d.label(s.range(), "expected `affine`, `symmetric` or `float_qparams`"));
             }
         };
         let axis = if self.eat(b'(') {
@@ -228,7 +235,22 @@ impl Parser<'_, '_> {
         } else {
             None
         };
-        let spec = ObserverSpec { kind, args, storage, range, symmetric, axis };
+        let mut spec =
+            ObserverSpec { args, range, symmetric, axis, float_zero, ..ObserverSpec::new(&kind, storage) };
+        loop {
+            if self.is_word("eps") {
+                self.bump();
+                spec.eps = self.float("the least scale")?;
+                continue;
+            }
+            let flag = match self.slice(self.cur) {
+                "dynamic" => &mut spec.dynamic,
+                "custom_range" => &mut spec.custom_range,
+                _ => break,
+            };
+            *flag = true;
+            self.bump();
+        }
         if self.g.observers.insert(name.clone(), spec).is_some() {
             let d = Diag::error("name", format!("observer `{}` is declared twice", sigil('$', &name)));
             return Err(d.label(t.range(), "declared again"));

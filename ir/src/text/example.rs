@@ -104,14 +104,7 @@ impl Parser<'_, '_> {
         let nodes = self.g.nodes().filter_map(|n| self.g.get::<Observe>(n));
         let names: Vec<_> = nodes.map(|o| o.op.by.0.clone()).collect();
         for name in names {
-            self.g.observers.entry(name).or_insert_with(|| ObserverSpec {
-                kind: "minmax".into(),
-                args: Vec::new(),
-                storage: Storage::U8,
-                range: (0, 255),
-                symmetric: false,
-                axis: None,
-            });
+            self.g.observers.entry(name).or_insert_with(|| ObserverSpec::new("minmax", Storage::U8));
         }
     }
 }

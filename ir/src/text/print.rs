@@ -185,7 +185,25 @@ fn observer(o: &ObserverSpec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if !o.args.is_empty() {
         f.write_str(")")?;
     }
-    let (lo, hi) = o.range;
-    write!(f, " {}[{lo}:{hi}] {}", o.storage, if o.symmetric { "symmetric" } else { "affine" })?;
-    o.axis.map_or(Ok(()), |a| write!(f, "({a})"))
+    write!(f, " {}", o.storage)?;
+    if o.range != (0, 0) {
+        write!(f, "[{}:{}]", o.range.0, o.range.1)?;
+    }
+    f.write_str(match (o.float_zero, o.symmetric) {
+        (true, _) => " float_qparams",
+        (false, true) => " symmetric",
+        (false, false) => " affine",
+    })?;
+    if let Some(a) = o.axis {
+        write!(f, "({a})")?;
+    }
+    if o.eps != ObserverSpec::EPS {
+        write!(f, " eps {}", number(o.eps))?;
+    }
+    for (word, set) in [("dynamic", o.dynamic), ("custom_range", o.custom_range)] {
+        if set {
+            write!(f, " {word}")?;
+        }
+    }
+    Ok(())
 }

@@ -33,6 +33,8 @@ impl Verifier<'_> {
             let name = sigil('$', name);
             let (lo, hi) = o.range;
             match o.storage.int_range() {
+                // Passive observers, which give no parameters, have no range.
+                _ if o.range == (0, 0) => {}
                 Some((a, b)) if a <= lo && lo < hi && hi <= b => {}
                 Some((a, b)) => {
                     let d = Diag::error(

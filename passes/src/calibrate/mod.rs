@@ -264,14 +264,7 @@ mod tests {
         let c = observe(&mut g, b, "a");
         g.output("c", c);
         for (name, kind) in [("a", "moving_average"), ("b", "histogram")] {
-            let spec = ObserverSpec {
-                kind: kind.into(),
-                args: vec![],
-                storage: Storage::U8,
-                range: (0, 255),
-                symmetric: false,
-                axis: None,
-            };
+            let spec = ObserverSpec::new(kind, Storage::U8);
             g.observers.insert(name.into(), spec);
         }
         g

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 use quantir_ir::ObserverSpec;
 use quantir_ir::entity::{IdSet, SideTable};
-use quantir_quant::{KernelSupport, ObserverTemplate, OpSupport, QConfig, QConfigMapping, Resolution, Role};
+use quantir_quant::{
+    KernelSupport, ObserverTemplate, OpRef, OpSupport, QConfig, QConfigMapping, Resolution, Role,
+};
 use smallvec::SmallVec;
 
 use crate::prelude::*;
@@ -73,9 +75,16 @@ pub(crate) fn ops(g: &Graph) -> Vec<NodeId> {
     g.nodes().filter(|&n| !matches!(g.op(n), Op::Const(_))).collect()
 }
 
-/// Names and module paths of `nodes`, as rules see them.
-pub(crate) fn refs<'g>(g: &'g Graph, nodes: &[NodeId]) -> Vec<(&'g str, &'g str)> {
-    nodes.iter().map(|&n| (g.op(n).name(), g.node(n).loc.path.as_deref().unwrap_or(""))).collect()
+/// `nodes` as rules see them.
+pub(crate) fn refs<'g>(g: &'g Graph, nodes: &[NodeId]) -> Vec<OpRef<'g>> {
+    let of = |&n: &NodeId| {
+        let loc = &g.node(n).loc;
+        let path = loc.path.as_deref().unwrap_or("");
+        // As in PyTorch, code at top level is in no module that rules could name.
+        let scope = g.modules.get(path).filter(|_| !path.is_empty()).map(|class| &**class);
+        OpRef { op: g.op(n).name(), path, call: loc.call.as_deref(), scope }
+    };
+    nodes.iter().map(of).collect()
 }
 
 /// Applies the edit that `edit` proposes at each node that the mapping quantizes, in order; stops at the edit limit.

@@ -346,14 +346,7 @@ mod tests {
         Histogram::new(&spec(args)).unwrap()
     }
     fn spec(args: &[f32]) -> ObserverSpec {
-        ObserverSpec {
-            kind: "histogram".into(),
-            args: args.to_vec(),
-            storage: Storage::U8,
-            range: (0, 255),
-            symmetric: false,
-            axis: None,
-        }
+        ObserverSpec { args: args.to_vec(), ..ObserverSpec::new("histogram", Storage::U8) }
     }
 
     #[test]

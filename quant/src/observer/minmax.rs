@@ -189,14 +189,7 @@ mod tests {
     use quantir_ir::Storage;
 
     fn spec(axis: Option<u8>) -> ObserverSpec {
-        ObserverSpec {
-            kind: "minmax".into(),
-            args: vec![],
-            storage: Storage::U8,
-            range: (0, 255),
-            symmetric: false,
-            axis,
-        }
+        ObserverSpec { axis, ..ObserverSpec::new("minmax", Storage::U8) }
     }
 
     #[test]

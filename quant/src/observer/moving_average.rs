@@ -96,14 +96,7 @@ mod tests {
 
     #[test]
     fn merging_shards_is_as_seeing_everything_in_order() {
-        let spec = ObserverSpec {
-            kind: "moving_average".into(),
-            args: vec![0.25],
-            storage: Storage::U8,
-            range: (0, 255),
-            symmetric: false,
-            axis: None,
-        };
+        let spec = ObserverSpec { args: vec![0.25], ..ObserverSpec::new("moving_average", Storage::U8) };
         let batches: Vec<[f32; 2]> = (0..7).map(|i| [-(i as f32), 3.0 * i as f32 + 1.0]).collect();
         let mut all = MovingAverage::new(&spec).unwrap();
         let mut left = all.clone();
