@@ -1,0 +1,1 @@
+//! Folding of batch norms and fusion of modules.

@@ -1,0 +1,1 @@
+//! Activations, arithmetic, shape operators, matrix products.

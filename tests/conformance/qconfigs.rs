@@ -1,0 +1,1 @@
+//! Default configurations, mappings and their resolution.
