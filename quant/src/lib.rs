@@ -3,6 +3,7 @@
 //! **Architecture invariant.** Nothing here changes a graph; functions take slices and values and return values.
 //! Formulae follow PyTorch 2.5.1 (`torch.ao.quantization`) except where a doc comment says otherwise.
 
+pub mod backend;
 pub mod calibration;
 pub mod call_type;
 mod error;
@@ -13,6 +14,10 @@ pub mod recipe;
 pub mod scheme;
 pub mod support;
 
+pub use backend::{
+    BackendConfig, BackendPatternConfig, DType, DTypeConfig, DTypeWithConstraints, FuserMethod,
+    ObservationType, Pattern,
+};
 pub use calibration::{Calibration, Entry};
 pub use error::Error;
 pub use mapping::{OpRef, QConfigMapping, Resolution, Rule};
