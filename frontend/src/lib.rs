@@ -8,6 +8,7 @@ mod limits;
 pub mod map;
 pub mod model_file;
 pub mod onnx;
+pub mod trace;
 mod write;
 
 pub use error::{Error, Unsupported};

@@ -1,0 +1,451 @@
+//! The state of one tracing: graph, scopes, names, errors.
+
+use std::cell::{Ref, RefCell, RefMut};
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use quantir_ir::graph::{Operands, Phase};
+use quantir_ir::{Diag, Graph, Loc, Op, Span, Tensor, Type, ValueId};
+
+use super::names::Names;
+use super::traced::Traced;
+use super::tracer::{CallKind, CallRecord, Feed, Module, Trace};
+use super::weights::{Init, Weights};
+use crate::Error;
+
+/// What the author of a model called, in the canonical spelling of call types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call<'a> {
+    /// The module whose `forward` is running; its class is the call type, its path gives the name.
+    Module,
+    /// A function: `F.relu`, `torch.add`, `operator.add`; the last part of it gives the name.
+    Function(&'a str),
+    /// A method of a tensor, without the dot: `reshape`.
+    Method(&'a str),
+}
+
+/// One module whose `forward` is running.
+#[derive(Clone, Debug)]
+struct Scope {
+    path: String,
+    class: Arc<str>,
+    span: Span,
+}
+
+/// A call whose inside counts as one unit: a leaf module, or a wrapped function.
+#[derive(Clone, Debug)]
+struct Unit {
+    name: String,
+    loc: Loc,
+}
+
+pub(super) struct State {
+    pub(super) graph: Graph,
+    names: Names,
+    scopes: Vec<Scope>,
+    unit: Option<Unit>,
+    pub(super) records: Vec<CallRecord>,
+    modules: IndexMap<Arc<str>, Arc<str>>,
+    errors: Vec<Diag>,
+    pub(super) weights: Weights,
+    params: IndexMap<String, Option<ValueId>>,
+    attrs: Vec<String>,
+    leaf_names: Vec<String>,
+    leaf_classes: Vec<String>,
+}
+
+/// The handle through which modules add to the graph. Cheap to clone; all clones are one tracing.
+#[derive(Clone)]
+pub struct Cx(Rc<RefCell<State>>);
+
+/// More errors than this say nothing new; they are counted only.
+const ERRORS: usize = 50;
+
+#[track_caller]
+pub(super) fn here() -> Span {
+    let l = Location::caller();
+    Span { file: l.file().into(), line: l.line(), col: l.column() }
+}
+
+impl Cx {
+    /// An empty tracing; [`Tracer::begin`](super::Tracer::begin) is the way to one with weights and leaves.
+    pub(super) fn new(
+        name: &str,
+        weights: Weights,
+        leaf_names: Vec<String>,
+        leaf_classes: Vec<String>,
+    ) -> Cx {
+        Cx(Rc::new(RefCell::new(State {
+            graph: Graph::new(name, Phase::Float),
+            names: Names::default(),
+            scopes: Vec::new(),
+            unit: None,
+            records: Vec::new(),
+            modules: IndexMap::new(),
+            errors: Vec::new(),
+            weights,
+            params: IndexMap::new(),
+            attrs: Vec::new(),
+            leaf_names,
+            leaf_classes,
+        })))
+    }
+
+    pub(super) fn state(&self) -> Ref<'_, State> {
+        self.0.borrow()
+    }
+    fn edit(&self) -> RefMut<'_, State> {
+        self.0.borrow_mut()
+    }
+    pub(super) fn same(&self, other: &Cx) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Adds a graph input; its value is named as FX names the placeholder.
+    pub fn input(&self, name: &str, ty: Type) -> Traced {
+        let mut s = self.edit();
+        let name = s.names.fresh(name);
+        let v = s.graph.input(&name, ty);
+        s.records.push(CallRecord {
+            name: name.clone(),
+            kind: CallKind::Placeholder,
+            target: name,
+            path: None,
+            value: Some(v),
+        });
+        drop(s);
+        Traced::new(self, Some(v))
+    }
+
+    /// Adds a graph output under a name that survives every pass.
+    pub fn output(&self, name: &str, x: &Traced) {
+        if let Some(v) = x.value() {
+            self.edit().graph.output(name, v);
+        }
+    }
+
+    /// Records what is wrong; tracing goes on, so that all errors are reported at once.
+    pub fn error(&self, diag: Diag) {
+        let path = self.path();
+        let mut s = self.edit();
+        let diag = Diag { path: diag.path.or_else(|| (!path.is_empty()).then_some(path)), ..diag };
+        if s.errors.len() < ERRORS && !s.errors.contains(&diag) {
+            s.errors.push(diag);
+        }
+    }
+    /// As [`Cx::error`] for a use of `x` that no tracing allows, at the caller's line; returns what may stand for the result.
+    #[track_caller]
+    pub(super) fn refuse(&self, message: impl Into<String>, help: impl Into<String>) -> Traced {
+        let diag = Diag { span: Some(here()), ..Diag::error("trace", message).help(help) };
+        self.error(diag);
+        Traced::new(self, None)
+    }
+
+    /// The path of the module whose `forward` is running; empty for the root.
+    pub fn path(&self) -> String {
+        self.state().scopes.last().map(|s| s.path.clone()).unwrap_or_default()
+    }
+
+    /// Calls a module under the name of the field that holds it, as `self.conv1(x)` does in PyTorch.
+    ///
+    /// A module that is called twice under one name shares its parameters; names of its values get `_1`, `_2`.
+    #[track_caller]
+    pub fn call<I, O, M: Module<I, O> + ?Sized>(&self, name: &str, module: &M, x: impl Feed<I>) -> O {
+        let parent = self.path();
+        let path = match parent.is_empty() {
+            true => name.to_owned(),
+            false => format!("{parent}.{name}"),
+        };
+        self.enter(path, module, x.feed(), here())
+    }
+
+    /// Runs the root module, whose path is empty.
+    pub(super) fn root<I, O, M: Module<I, O> + ?Sized>(&self, module: &M, x: I, span: Span) -> O {
+        self.enter(String::new(), module, x, span)
+    }
+
+    fn enter<I, O, M: Module<I, O> + ?Sized>(&self, path: String, module: &M, x: I, span: Span) -> O {
+        let class: Arc<str> = module.class().into();
+        let leaf = {
+            let mut s = self.edit();
+            s.modules.entry(path.as_str().into()).or_insert_with(|| class.clone());
+            let inside = s.unit.is_some();
+            let asked = s.leaf_names.contains(&path) || s.leaf_classes.iter().any(|c| **c == *class);
+            s.scopes.push(Scope { path: path.clone(), class: class.clone(), span });
+            !inside && (asked || module.is_leaf())
+        };
+        if leaf {
+            let site = self.site(Call::Module);
+            self.edit().unit = Some(Unit { name: site.name.clone(), loc: site.loc.clone() });
+        }
+        let y = module.forward(self, x);
+        let mut s = self.edit();
+        s.scopes.pop();
+        if leaf {
+            s.unit = None;
+        }
+        y
+    }
+
+    /// Runs `f` as one opaque call of a function `name` (`torch.fx.wrap`): passes treat the nodes inside as one unit.
+    #[track_caller]
+    pub fn wrapped<O>(&self, name: &str, f: impl FnOnce() -> O) -> O {
+        let outer = self.state().unit.is_some();
+        if outer {
+            return f();
+        }
+        let site = self.site(Call::Function(name));
+        self.edit().unit = Some(Unit { name: site.name.clone(), loc: site.loc.clone() });
+        let y = f();
+        self.edit().unit = None;
+        y
+    }
+
+    /// Begins one call of the author: gives it its name and its place. The nodes that it consists of are added through it.
+    #[track_caller]
+    pub fn site(&self, call: Call) -> Site {
+        let at = here();
+        let mut s = self.edit();
+        if let Some(unit) = &s.unit {
+            return Site { cx: self.clone(), name: unit.name.clone(), loc: unit.loc.clone() };
+        }
+        let scope = s.scopes.last();
+        let path = scope.map(|s| s.path.clone()).unwrap_or_default();
+        let (wish, kind, target, call_type, span) = match call {
+            Call::Module => {
+                let (class, span) = match scope {
+                    Some(s) => (s.class.clone(), s.span.clone()),
+                    None => ("Module".into(), at),
+                };
+                (path.clone(), CallKind::Module, path.clone(), class, span)
+            }
+            Call::Function(f) => {
+                (f.rsplit('.').next().unwrap_or(f).into(), CallKind::Function, f.into(), f.into(), at)
+            }
+            Call::Method(m) => (m.into(), CallKind::Method, m.into(), format!(".{m}").into(), at),
+        };
+        let name = s.names.fresh(&wish);
+        let path: Option<Arc<str>> = (!path.is_empty()).then(|| path.into());
+        let loc = Loc { path: path.clone(), span: Some(span), call: Some(call_type), ..Loc::default() };
+        s.records.push(CallRecord { name: name.clone(), kind, target, path, value: None });
+        Site { cx: self.clone(), name, loc }
+    }
+
+    /// Adds one node for one call of the author.
+    #[track_caller]
+    pub fn emit(&self, op: impl Into<Op>, inputs: &[&Traced], call: Call) -> Traced {
+        self.site(call).finish(op, inputs)
+    }
+
+    /// A parameter or buffer of the module whose `forward` is running, by its own name (`weight`).
+    ///
+    /// It is taken from the weights under the full path, or made by `init` if the tracer has no weights.
+    #[track_caller]
+    pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Traced {
+        let scope = self.path();
+        let full = if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") };
+        let mut s = self.edit();
+        if let Some(v) = s.params.get(&full) {
+            let v = *v;
+            drop(s);
+            return Traced::new(self, v);
+        }
+        let span = s.scopes.last().map(|x| x.span.clone()).unwrap_or_else(here);
+        let loc = Loc { path: (!scope.is_empty()).then(|| scope.into()), span: Some(span), ..Loc::default() };
+        let value = match s.weights.take(&full, shape, init) {
+            Ok(t) => Some(s.graph.push_const(t, &full, loc)),
+            Err(reason) => {
+                let diag = reason.diag("weights").at(&loc);
+                s.errors.push(diag);
+                None
+            }
+        };
+        s.params.insert(full, value);
+        drop(s);
+        Traced::new(self, value)
+    }
+
+    /// As [`Cx::param`] for a parameter that `forward` itself reads (`self.w`), which FX shows as a `get_attr` node.
+    #[track_caller]
+    pub fn attr(&self, name: &str, shape: &[usize], init: Init) -> Traced {
+        let x = self.param(name, shape, init);
+        let scope = self.path();
+        let full = if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") };
+        let mut s = self.edit();
+        if s.unit.is_none() && !s.attrs.contains(&full) {
+            let fx = s.names.fresh(&full);
+            s.attrs.push(full.clone());
+            let path: Option<Arc<str>> = (!scope.is_empty()).then(|| scope.into());
+            s.records.push(CallRecord {
+                name: fx,
+                kind: CallKind::Attr,
+                target: full,
+                path,
+                value: x.value(),
+            });
+        }
+        drop(s);
+        x
+    }
+
+    /// A tensor that `forward` makes itself; FX names such constants `_tensor_constant0`, `_tensor_constant1` …
+    #[track_caller]
+    pub fn constant(&self, t: Tensor) -> Traced {
+        let span = here();
+        let mut s = self.edit();
+        let n = s.records.iter().filter(|r| r.target.starts_with("_tensor_constant")).count();
+        let target = format!("_tensor_constant{n}");
+        let name = s.names.fresh(&target);
+        let v = s.graph.push_const(t, &name, Loc { span: Some(span), ..Loc::default() });
+        s.records.push(CallRecord { name, kind: CallKind::Attr, target, path: None, value: Some(v) });
+        drop(s);
+        Traced::new(self, Some(v))
+    }
+
+    /// Notes a call that computes on sizes or takes a part of a tuple: FX has a node for it, the graph needs none.
+    #[track_caller]
+    pub(super) fn note(&self, call: Call, value: Option<ValueId>) -> String {
+        let site = self.site(call);
+        if let (Some(v), None) = (value, &self.state().unit) {
+            self.rename(v, &site.name);
+            let mut s = self.edit();
+            if let Some(r) = s.records.last_mut() {
+                r.value = Some(v);
+            }
+        }
+        site.name
+    }
+
+    fn rename(&self, v: ValueId, name: &str) {
+        let mut s = self.edit();
+        let mut e = s.graph.edit_end();
+        e.name(v, name);
+        let edit = e.finish();
+        // Renaming touches no operand, so it cannot fail.
+        let _ = s.graph.apply(edit);
+    }
+
+    /// Ends the tracing. Fails with everything that went wrong.
+    pub fn finish(&self) -> Result<Trace, Error> {
+        let mut s = self.edit();
+        let unexpected = s.weights.unexpected();
+        s.errors.extend(unexpected);
+        let mut diags = std::mem::take(&mut s.errors);
+        if diags.is_empty() {
+            diags = quantir_ir::verify(&s.graph);
+        }
+        if !diags.is_empty() {
+            return Err(Error::Graph { place: format!("tracing `{}`", s.graph.name), diags });
+        }
+        s.graph.modules = s.modules.clone();
+        Ok(Trace { graph: s.graph.clone(), calls: s.records.clone() })
+    }
+}
+
+/// One call of the author while it is added to the graph.
+pub struct Site {
+    cx: Cx,
+    name: String,
+    loc: Loc,
+}
+
+impl Site {
+    /// The name of its value.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// Where it is.
+    pub fn loc(&self) -> &Loc {
+        &self.loc
+    }
+    /// Adds the node whose result is the call's.
+    pub fn finish(&self, op: impl Into<Op>, inputs: &[&Traced]) -> Traced {
+        let inputs: Vec<_> = inputs.iter().map(|x| Some(*x)).collect();
+        self.finish_all(op, &inputs, &[]).into_iter().next().unwrap_or_else(|| Traced::new(&self.cx, None))
+    }
+    /// As [`Site::finish`] for ops with absent operands, several results, or results that must be declared.
+    pub fn finish_all(
+        &self,
+        op: impl Into<Op>,
+        inputs: &[Option<&Traced>],
+        declared: &[Type],
+    ) -> Vec<Traced> {
+        let out = self.push(op.into(), inputs, declared, &self.name);
+        let mut s = self.cx.edit();
+        if let Some(r) = s.records.iter_mut().rev().find(|r| r.name == self.name) {
+            r.value = out.first().and_then(Traced::value);
+        }
+        drop(s);
+        out
+    }
+    /// Adds a node that the call needs before its last one; all of them carry the same path and call type.
+    pub fn part(&self, what: &str, op: impl Into<Op>, inputs: &[&Traced]) -> Traced {
+        let inputs: Vec<_> = inputs.iter().map(|x| Some(*x)).collect();
+        let name = format!("{}.{what}", self.name);
+        let out = self.push(op.into(), &inputs, &[], &name).into_iter().next();
+        out.unwrap_or_else(|| Traced::new(&self.cx, None))
+    }
+    /// A number among the call's arguments, as a constant of `like`'s storage.
+    pub fn scalar(&self, x: f64, like: &Traced) -> Traced {
+        let storage = like.ty().map_or(quantir_ir::Storage::F32, |t| t.elem.storage());
+        let t = match storage {
+            quantir_ir::Storage::I64 => Ok(Tensor::i64(&[], vec![x as i64])),
+            quantir_ir::Storage::I32 => Tensor::new(&[], vec![x as i32]),
+            quantir_ir::Storage::F16 => Tensor::new(&[], vec![half::f16::from_f64(x)]),
+            _ => Ok(Tensor::f32(&[], vec![x as f32])),
+        };
+        self.tensor("scalar", t)
+    }
+    /// A tensor among the call's arguments.
+    pub fn tensor(&self, what: &str, t: Result<Tensor, quantir_ir::Reason>) -> Traced {
+        let v = match t {
+            Ok(t) => {
+                let loc = Loc { span: self.loc.span.clone(), ..Loc::default() };
+                Some(self.cx.edit().graph.push_const(t, &format!("{}.{what}", self.name), loc))
+            }
+            Err(r) => {
+                self.fail(r);
+                None
+            }
+        };
+        Traced::new(&self.cx, v)
+    }
+    /// Records why the call is wrong.
+    pub fn fail(&self, reason: impl Into<quantir_ir::Reason>) -> Traced {
+        self.cx.error(reason.into().diag("trace").at(&self.loc));
+        Traced::new(&self.cx, None)
+    }
+
+    fn push(&self, op: Op, inputs: &[Option<&Traced>], declared: &[Type], name: &str) -> Vec<Traced> {
+        let count = op.results();
+        let silent = || vec![Traced::new(&self.cx, None); count];
+        let mut ins = Operands::new();
+        for x in inputs {
+            match x {
+                None => ins.push(None),
+                Some(x) if !x.cx().same(&self.cx) => {
+                    self.fail(
+                        quantir_ir::Reason::new("a value of another tracing is used")
+                            .help("keep no traced values in modules; pass them to `forward` and return them"),
+                    );
+                    return silent();
+                }
+                Some(x) => match x.value() {
+                    Some(v) => ins.push(Some(v)),
+                    // What is wrong with the operand is recorded already.
+                    None => return silent(),
+                },
+            }
+        }
+        let pushed = self.cx.edit().graph.push_as(op, ins, declared, name, self.loc.clone());
+        match pushed {
+            Ok(out) => out.into_iter().map(|v| Traced::new(&self.cx, Some(v))).collect(),
+            Err(d) => {
+                self.cx.error(d);
+                silent()
+            }
+        }
+    }
+}
