@@ -14,6 +14,14 @@ pub enum Error {
         /// How many numbers were seen, none of them finite.
         nonfinite: u64,
     },
+    /// Parameters were asked of an observer that only marks a value.
+    #[error("an observer of kind `{kind}` has no parameters: it {does}")]
+    Passive {
+        /// The observer's kind.
+        kind: &'static str,
+        /// What it does instead.
+        does: &'static str,
+    },
     /// Two tensors with different lengths along the observed axis.
     #[error("the axis with parameters of its own had {had} elements, then {has}")]
     AxisLength {

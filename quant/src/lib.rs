@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod calibration;
 pub mod call_type;
+pub mod defaults;
 mod error;
 pub mod mapping;
 pub mod observer;
@@ -13,6 +14,7 @@ pub mod qconfig;
 pub mod recipe;
 pub mod scheme;
 pub mod support;
+pub mod template;
 
 pub use backend::{
     BackendConfig, BackendPatternConfig, DType, DTypeConfig, DTypeWithConstraints, FuserMethod,
@@ -22,5 +24,6 @@ pub use calibration::{Calibration, Entry};
 pub use error::Error;
 pub use mapping::{OpRef, QConfigMapping, Resolution, Rule};
 pub use observer::{Observer, Stats};
-pub use qconfig::{FakeQuant, ObserverTemplate, QConfig};
+pub use qconfig::QConfig;
 pub use support::{Ends, KernelSupport, OpSupport, Role, WeightSupport};
+pub use template::{FakeQuant, ObserverTemplate};

@@ -97,7 +97,7 @@ fn quoted(s: &str) -> String {
 fn qconfig_toml(q: &Option<QConfig>) -> String {
     match q {
         None => quoted("float"),
-        Some(q) => match QConfig::NAMES.iter().find(|n| QConfig::named(n).as_ref() == Some(q)) {
+        Some(q) => match q.name() {
             Some(name) => quoted(name),
             None => format!(
                 "{{ activation = {}, weight = {} }}",
@@ -187,7 +187,7 @@ impl Reader {
             DeValue::String(s) => {
                 let q = QConfig::named(s);
                 if q.is_none() {
-                    let known = [QConfig::NAMES, &["float"]].concat();
+                    let known: Vec<&str> = QConfig::names().chain(["float"]).collect();
                     self.unknown_name(v, "qconfig", s, &known);
                 }
                 q.map(Some)

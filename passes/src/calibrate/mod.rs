@@ -100,6 +100,9 @@ impl Observers {
         let mut bad = Vec::new();
         for s in self.stations {
             let state = s.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if state.observer.is_passive() {
+                continue;
+            }
             match state.observer.params(&s.spec) {
                 Ok(q) => {
                     let entry = Entry { stats: state.observer.stats(), quant: q.into() };

@@ -14,6 +14,8 @@ pub mod fixed;
 pub mod histogram;
 pub mod minmax;
 pub mod moving_average;
+pub mod passive;
+pub mod recording;
 
 use quantir_ir::ObserverSpec;
 use quantir_ir::Quant;
@@ -34,12 +36,21 @@ pub struct Stats {
     pub nonfinite: u64,
 }
 
+impl Default for Stats {
+    /// Nothing seen.
+    fn default() -> Stats {
+        Stats { min: f32::INFINITY, max: f32::NEG_INFINITY, batches: 0, nonfinite: 0 }
+    }
+}
+
 /// One kind of observer.
 pub trait Accumulate: Sized {
     /// The word for it in texts.
     const KIND: &'static str;
     /// Its arguments, for messages: `(bins, target_bins)`.
     const ARGS: &'static str;
+    /// Whether it only marks a value and never gives parameters.
+    const PASSIVE: bool = false;
     /// An accumulator that has seen nothing; fails on arguments that make no sense.
     fn new(spec: &ObserverSpec) -> Result<Self, Error>;
     /// Sees a row-major tensor; an empty one changes nothing.
@@ -66,8 +77,10 @@ macro_rules! observers {
                 &[$(($module::$name::KIND, $module::$name::ARGS)),*];
             /// A new observer as declared. Fails on an unknown kind, arguments or range that make no sense.
             pub fn new(spec: &ObserverSpec) -> Result<Observer, Error> {
-                crate::scheme::check(spec)?;
                 $(if spec.kind == $module::$name::KIND {
+                    if !$module::$name::PASSIVE {
+                        crate::scheme::check(spec)?;
+                    }
                     return Ok(Observer::$name($module::$name::new(spec)?));
                 })*
                 Err(unknown(&spec.kind))
@@ -75,6 +88,10 @@ macro_rules! observers {
             /// The word for its kind.
             pub fn kind(&self) -> &'static str {
                 match self { $(Observer::$name(_) => $module::$name::KIND),* }
+            }
+            /// Whether it only marks a value and never gives parameters.
+            pub fn is_passive(&self) -> bool {
+                match self { $(Observer::$name(_) => $module::$name::PASSIVE),* }
             }
             /// Sees a row-major tensor; an empty one changes nothing.
             pub fn see(&mut self, data: &[f32], shape: &[usize]) {
@@ -104,6 +121,11 @@ observers! {
     moving_average::MovingAverage,
     histogram::Histogram,
     fixed::Fixed,
+    passive::Placeholder,
+    passive::Noop,
+    passive::ReuseInput,
+    passive::Identity,
+    recording::Recording,
 }
 
 fn unknown(kind: &str) -> Error {
