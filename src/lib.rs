@@ -12,7 +12,9 @@ pub mod evaluate;
 pub mod file;
 mod fx;
 mod model;
+pub mod numeric_suite;
 mod session;
+pub mod table;
 
 pub use error::Error;
 pub use fx::{convert_fx, convert_to_reference_fx, fuse_fx, prepare_fx};

@@ -81,6 +81,24 @@ impl Session {
         }
     }
 
+    /// As [`Session::run`] on exactly these inputs, with a hook that sees the values it wants. A model that fixes its
+    /// batch must be given as many samples.
+    pub fn run_with_hook(
+        &self,
+        inputs: &[Tensor],
+        hook: &mut impl interp::Hook,
+    ) -> Result<Vec<Tensor>, Error> {
+        match &self.executor {
+            Some(e) => Ok(e.run_with_hook(inputs, hook)?),
+            None => Ok(interp::run(&self.graph, inputs, hook)?),
+        }
+    }
+
+    /// As [`Session::run`] on exactly these inputs, whose first axes need not be a batch.
+    pub(crate) fn run_exactly(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        self.run_once(inputs)
+    }
+
     fn run_once(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         match &self.executor {
             Some(e) => Ok(e.run(inputs)?),

@@ -45,6 +45,8 @@ pub enum Command {
     Explain(Explain),
     /// Summarize a model: inputs, outputs, ops, sizes
     Inspect(Inspect),
+    /// Compare a quantized model with its float original layer by layer
+    Compare(Compare),
 }
 
 /// How a quantized model comes about.
@@ -275,6 +277,39 @@ pub struct Explain {
 pub struct Inspect {
     /// Model: .onnx, .qir or .qir.safetensors
     pub model: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qir compare net.onnx net.qir.safetensors --data test.npz
+  qir compare net.onnx net.qir.safetensors --data test.npz --shadow --json
+
+The worst layer comes first. SQNR counts the errors of all layers before; with --shadow, the layer's own
+SQNR stands beside it: its float form is computed from what the quantized model gives the layer.")]
+pub struct Compare {
+    /// Float model: .onnx, .qir or .qir.safetensors
+    pub float: PathBuf,
+    /// The model quantized from it
+    pub quantized: PathBuf,
+    /// Data to run both on
+    #[arg(long, value_name = "DATA")]
+    pub data: PathBuf,
+    /// Also compute each layer in float from the quantized model's inputs
+    #[arg(long)]
+    pub shadow: bool,
+    /// Use only the first N samples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: Option<u32>,
+    /// What executes the graphs
+    #[arg(long, value_enum, default_value = "runtime")]
+    pub executor: Executor,
+    #[command(flatten)]
+    pub inputs: DataArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ macro_rules! say {
 
 mod args;
 mod bench;
+mod compare;
 mod explain;
 mod inspect;
 mod opt;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Opt(a) => opt::main(a),
         Command::Explain(a) => explain::main(a),
         Command::Inspect(a) => inspect::main(a),
+        Command::Compare(a) => compare::main(a),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
