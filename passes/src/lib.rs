@@ -12,6 +12,7 @@ mod constant;
 pub mod convert;
 pub mod driver;
 pub mod fuse;
+pub mod fx;
 pub mod lower;
 pub mod manager;
 pub mod pass;

@@ -32,19 +32,8 @@ impl Rewrite for FuseConvBn {
 
     fn rewrite(&self, g: &Graph, at: NodeId) -> Option<Edit> {
         let bn = g.get::<BatchNorm>(at)?;
-        let root = Root::of(g, bn.x)?;
-        if obstacle(g, &bn, &root).is_some() {
-            return None;
-        }
-        let linear = matches!(g.op(root.id), Op::Linear(_));
-        let stats = Stats::of(g, &bn)?;
-        let folded = stats.fold_bias(&root.bias_values()?, linear);
-        let weight = root.scaled_weight(&stats.factors())?;
-        let finite = |v: &[f32]| v.iter().all(|x| x.is_finite());
-        if !finite(&folded) || !finite(&stats.factors()) {
-            return None;
-        }
-        root.replace(bn.out, Some(weight), folded)
+        let (weight, bias) = folded(g, at)?;
+        Root::of(g, bn.x)?.replace(bn.out, Some(weight), bias)
     }
 
     fn why_not(&self, g: &Graph, at: NodeId) -> Option<String> {
@@ -56,6 +45,21 @@ impl Rewrite for FuseConvBn {
         let odd = "the folded parameters would not be finite, or the number of channels differs";
         obstacle(g, &bn, &root).or_else(|| Some(odd.into()))
     }
+}
+
+/// Weight and bias of what feeds the batch norm `at`, with it folded in; `None` if it cannot be.
+pub(crate) fn folded(g: &Graph, at: NodeId) -> Option<(Tensor, Vec<f32>)> {
+    let bn = g.get::<BatchNorm>(at)?;
+    let root = Root::of(g, bn.x)?;
+    if obstacle(g, &bn, &root).is_some() {
+        return None;
+    }
+    let linear = matches!(g.op(root.id), Op::Linear(_));
+    let stats = Stats::of(g, &bn)?;
+    let bias = stats.fold_bias(&root.bias_values()?, linear);
+    let weight = root.scaled_weight(&stats.factors())?;
+    let finite = |v: &[f32]| v.iter().all(|x| x.is_finite());
+    (finite(&bias) && finite(&stats.factors())).then_some((weight, bias))
 }
 
 fn obstacle(g: &Graph, bn: &ops::batch_norm::BatchNormView, root: &Root) -> Option<String> {

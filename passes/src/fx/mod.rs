@@ -1,0 +1,70 @@
+//! PyTorch's FX graph mode quantization: `fuse_fx`, `prepare_fx`, `convert_to_reference_fx`, `convert_fx`.
+//!
+//! The same steps as [`prepare`](crate::prepare), [`convert`](crate::convert) and [`lower`](crate::lower), by PyTorch's rules: a
+//! [`BackendConfig`] says which patterns of calls are quantized and with which dtypes, a [`QConfigMapping`] which of them
+//! the user wants, and observers, their sharing and their names are exactly PyTorch's. Graphs, phases and calibration are the
+//! same, so both ways can be mixed.
+//!
+//! Rules speak of what the model's author called ([`Loc::call`](quantir_ir::Loc)), so the graph must know it; of nodes without a call
+//! only patterns of op names speak.
+
+pub mod custom;
+mod decide;
+mod fuse;
+mod insert;
+mod matching;
+mod support;
+mod target;
+mod view;
+
+pub use custom::{ConvertCustomConfig, CustomCall, FromObserved, PrepareCustomConfig, Standalone};
+pub use fuse::{FusedCall, fuse_fx};
+
+use quantir_quant::{BackendConfig, Calibration, QConfigMapping};
+
+use crate::prelude::*;
+use crate::prepare::PrepareReport;
+
+/// Fuses and puts observers into a float graph, which advances to phase `observed`.
+///
+/// Observers are called `activation_post_process_N` in order of creation, and so are the nodes that they observe at; nodes that share
+/// an observer name the first one. Observers of parameters of modules are called like the parameter.
+///
+/// # Errors
+/// A qconfig that makes no sense, or rules for classes that were fused into one and differ.
+pub fn prepare_fx(
+    g: &mut Graph,
+    mapping: &QConfigMapping,
+    backend: &BackendConfig,
+    custom: &PrepareCustomConfig,
+) -> Result<PrepareReport, Diag> {
+    let mut cx = PassCx::new();
+    fuse::run(g, &mut cx, backend)?;
+    decide::prepare(g, &mut cx, mapping, backend, custom)
+}
+
+/// Replaces observers by `quantize` and `dequantize` around float ops: phase `reference`.
+///
+/// # Errors
+/// An observer that saw nothing, naming all of them.
+pub fn convert_to_reference_fx(
+    g: &mut Graph,
+    calibration: &Calibration,
+    custom: &ConvertCustomConfig,
+) -> Result<(), Diag> {
+    let _ = custom;
+    crate::convert::convert(g, calibration)
+}
+
+/// As [`convert_to_reference_fx`], then to integer ops: phase `integer`.
+///
+/// # Errors
+/// As [`convert_to_reference_fx`].
+pub fn convert_fx(
+    g: &mut Graph,
+    calibration: &Calibration,
+    custom: &ConvertCustomConfig,
+) -> Result<(), Diag> {
+    convert_to_reference_fx(g, calibration, custom)?;
+    crate::lower::lower(g, &quantir_quant::KernelSupport::native())
+}
