@@ -278,6 +278,7 @@ pub(crate) fn one<T>(x: T) -> Result<Vec<T>, Reason> {
 pub mod act;
 pub mod activation;
 pub mod arg;
+pub mod attention;
 pub mod batch_norm;
 pub mod binary;
 pub mod cast;
@@ -312,11 +313,14 @@ pub mod qlinear;
 pub mod qlut;
 pub mod qpool;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 pub mod repeat;
 pub mod reshape;
 pub mod reshape_to;
 pub mod resize;
+pub mod rnn;
+pub mod rnn_cell;
 pub mod select;
 pub mod shape;
 pub mod shuffle;
@@ -406,6 +410,13 @@ ops! {
     instance_norm::InstanceNorm,
     group_norm::GroupNorm,
     resize::Resize,
+    attention::MultiheadAttention,
+    rnn::Lstm,
+    rnn::Gru,
+    rnn::Rnn,
+    rnn_cell::LstmCell,
+    rnn_cell::GruCell,
+    rnn_cell::RnnCell,
     shape::ShapeOf,
     identity::Identity,
     identity::Dropout,
