@@ -1,1 +1,49 @@
-//! Whole models.
+//! Area `fx`: whole models through prepare, calibrate, convert and lower.
+
+mod load;
+
+use load::{FxModel, models};
+use quantir_ir::Tensor;
+use quantir_ir::interp::run;
+
+use crate::reader::Item;
+
+/// Tensors of a list of places.
+fn tensors(list: Item) -> Vec<Tensor> {
+    list.list().into_iter().map(Item::tensor).collect()
+}
+
+#[test]
+fn float_outputs() {
+    let mut bad = Vec::new();
+    let mut count = 0;
+    for dir in models() {
+        let model = FxModel::open(&dir);
+        let name = model.name.clone();
+        let g = match model.graph() {
+            Ok(g) => g,
+            Err(e) => {
+                bad.push(format!("{name}: {e}"));
+                continue;
+            }
+        };
+        let outs = match run(&g, &tensors(model.root().at("inputs")), &mut ()) {
+            Ok(o) => o,
+            Err(e) => {
+                bad.push(format!("{name}: {e:?}"));
+                continue;
+            }
+        };
+        for (o, t) in g.outputs().iter().zip(outs) {
+            let want = model.root().at("float_output").at(&o.name).array().f32s();
+            let got = t.data::<f32>().unwrap();
+            let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+            if worst > 1e-5 || got.len() != want.len() {
+                bad.push(format!("{name} {}: off by {worst}", o.name));
+            }
+        }
+        count += 1;
+    }
+    println!("{count} float models");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}

@@ -63,13 +63,17 @@ impl Golden {
 
     /// Another JSON file of an area, which may have no arrays.
     pub fn open_file(area: &str, file: &str) -> Option<Golden> {
-        let dir = folder(area)?;
+        Some(Golden::open_in(&folder(area)?, file))
+    }
+
+    /// A JSON file of a folder, which may have no arrays.
+    pub fn open_in(dir: &Path, file: &str) -> Golden {
         let read = |p: &Path| fs::read(p).unwrap_or_else(|e| panic!("{}: {e}", p.display()));
         let json =
-            serde_json::from_slice(&read(&dir.join(file))).unwrap_or_else(|e| panic!("{area}/{file}: {e}"));
+            serde_json::from_slice(&read(&dir.join(file))).unwrap_or_else(|e| panic!("{}: {e}", dir.join(file).display()));
         let path = dir.join("arrays.safetensors");
         let arrays = if path.is_file() { read_arrays(&read(&path)) } else { BTreeMap::new() };
-        Some(Golden { json, arrays })
+        Golden { json, arrays }
     }
 
     /// The whole JSON as a place.

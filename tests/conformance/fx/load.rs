@@ -3,43 +3,74 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use quantir_ir::text::{Blobs, Options, parse_with};
-use quantir_ir::{Graph, Tensor};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quantir_ir::text::parse_with;
+use quantir_ir::{Diag, Graph, Tensor, render};
 use quantir_quant::call_type::canonical;
 use serde_json::Value;
 
-use crate::reader::Golden;
+use crate::reader::{Golden, Item, read_arrays};
 
 /// A model's folder.
 pub struct FxModel {
-    /// `model.json`.
-    pub json: Value,
-    /// `arrays.safetensors`.
-    pub arrays: Golden,
+    /// The model's name.
+    pub name: String,
+    /// `model.json` with its arrays.
+    pub golden: Golden,
     /// `state.safetensors`.
     pub state: HashMap<String, Tensor>,
 }
 
+/// Folders of models: all of `QUANTIR_ZOO`, or else the vendored ones.
+pub fn models() -> Vec<PathBuf> {
+    let zoo = std::env::var_os("QUANTIR_ZOO").map(|z| Path::new(&z).join("golden/fx"));
+    let vendored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fx");
+    let dir = zoo.filter(|p| p.is_dir()).unwrap_or(vendored);
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut all: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    all.sort();
+    all
+}
+
 impl FxModel {
+    /// Reads a folder.
+    pub fn open(dir: &Path) -> FxModel {
+        let name = dir.file_name().expect("a folder").to_string_lossy().into_owned();
+        let golden = Golden::open_in(dir, "model.json");
+        let state = fs::read(dir.join("state.safetensors")).expect("parameters");
+        let state = read_arrays(&state).into_iter().map(|(n, a)| (n, a.tensor())).collect();
+        FxModel { name, golden, state }
+    }
+
+    /// The whole of `model.json`.
+    pub fn root(&self) -> Item<'_> {
+        self.golden.root()
+    }
+
+    fn json(&self) -> &Value {
+        &self.golden.json
+    }
+
     /// The model's parameter of this PyTorch name.
     pub fn parameter(&self, name: &str) -> Option<Tensor> {
-        let stored = self.json["state"]["names"][name].as_str().unwrap_or(name);
+        let stored = self.json()["state"]["names"][name].as_str().unwrap_or(name);
         self.state.get(stored).cloned()
     }
 
     /// The float graph as PyTorch traced it.
     pub fn graph(&self) -> Result<Graph, String> {
         let mut w = Writer::new(self);
-        for node in self.json["traced"]["nodes"].as_array().ok_or("no nodes")? {
+        for node in self.json()["traced"]["nodes"].as_array().ok_or("no nodes")? {
             w.node(node).map_err(|e| format!("{}: {e}", node["name"]))?;
         }
         let text = w.text();
         let find = |name: &str| w.consts.get(name).cloned();
-        let options = Options { blobs: Blobs::Find(&find), ..Options::default() };
-        let parsed = parse_with(&text, &options)
-            .map_err(|e| format!("{}\n{text}", e.iter().map(|d| format!("{d:?}")).collect::<Vec<_>>().join("\n")))?;
-        quantir_ir::verify(&parsed).map_err(|e| format!("{e:?}\n{text}"))?;
-        Ok(parsed)
+        let shown = |all: Vec<Diag>| render(&all, Some((&self.name, &text)), false);
+        let g = parse_with(&text, &find, &self.name).map_err(shown)?;
+        let wrong = quantir_ir::verify(&g);
+        if wrong.is_empty() { Ok(g) } else { Err(shown(wrong)) }
     }
 }
 
@@ -80,7 +111,7 @@ impl<'a> Writer<'a> {
 
     fn text(&self) -> String {
         let mut modules = String::new();
-        if let Some(all) = self.model.json["modules"].as_object() {
+        if let Some(all) = self.model.json()["modules"].as_object() {
             for (path, m) in all {
                 let class = canonical(m["class"].as_str().unwrap_or("?"));
                 let _ = writeln!(modules, "module @\"{path}\" = \"{class}\"");
@@ -198,7 +229,7 @@ impl<'a> Writer<'a> {
     }
 
     fn module(&mut self, name: &str, path: &str, n: &Value) -> Result<Meaning, String> {
-        let m = self.model.json["traced"]["modules"][path].clone();
+        let m = self.model.json()["traced"]["modules"][path].clone();
         let class = canonical(m["class"].as_str().ok_or("no class")?);
         let loc = format!(" @\"{path}\" by \"{class}\"");
         let p = |what: &str| format!("{path}.{what}");
@@ -206,7 +237,7 @@ impl<'a> Writer<'a> {
         let shape = ints(&n["shape"]);
         let one = [name.to_string()];
         let bias = m["has_bias"] == true;
-        let mut with = |w: &mut Self, params: &[&str]| -> Result<Vec<String>, String> {
+        let with = |w: &mut Self, params: &[&str]| -> Result<Vec<String>, String> {
             let mut ins = vec![x.clone()];
             for what in params {
                 ins.push(w.parameter(&p(what), path)?);
