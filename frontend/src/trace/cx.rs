@@ -60,6 +60,13 @@ pub(super) struct State {
 #[derive(Clone)]
 pub struct Cx(Rc<RefCell<State>>);
 
+impl std::fmt::Debug for Cx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let s = self.state();
+        write!(f, "Cx({}, {} nodes)", s.graph.name, s.graph.node_count())
+    }
+}
+
 /// More errors than this say nothing new; they are counted only.
 const ERRORS: usize = 50;
 
@@ -121,7 +128,9 @@ impl Cx {
 
     /// Adds a graph output under a name that survives every pass.
     pub fn output(&self, name: &str, x: &Traced) {
-        if let Some(v) = x.value() {
+        if !x.cx().same(self) {
+            self.foreign(x);
+        } else if let Some(v) = x.value() {
             self.edit().graph.output(name, v);
         }
     }
@@ -141,6 +150,16 @@ impl Cx {
         let diag = Diag { span: Some(here()), ..Diag::error("trace", message).help(help) };
         self.error(diag);
         Traced::new(self, None)
+    }
+
+    /// Records that `x` is of another tracing, or why it is of none.
+    fn foreign(&self, x: &Traced) {
+        if !self.adopt(x.cx()) {
+            self.error(
+                Diag::error("trace", "a value of another tracing is used")
+                    .help("keep no traced values in modules; pass them to `forward` and return them"),
+            );
+        }
     }
 
     /// The path of the module whose `forward` is running; empty for the root.
@@ -306,25 +325,17 @@ impl Cx {
 
     /// Notes a call that computes on sizes or takes a part of a tuple: FX has a node for it, the graph needs none.
     #[track_caller]
-    pub(super) fn note(&self, call: Call, value: Option<ValueId>) -> String {
+    pub(super) fn note(&self, call: Call, value: Option<ValueId>) {
         let site = self.site(call);
-        if let (Some(v), None) = (value, &self.state().unit) {
-            self.rename(v, &site.name);
-            let mut s = self.edit();
-            if let Some(r) = s.records.last_mut() {
-                r.value = Some(v);
-            }
-        }
-        site.name
+        site.is(value);
     }
 
-    fn rename(&self, v: ValueId, name: &str) {
-        let mut s = self.edit();
-        let mut e = s.graph.edit_end();
-        e.name(v, name);
-        let edit = e.finish();
-        // Renaming touches no operand, so it cannot fail.
-        let _ = s.graph.apply(edit);
+    /// Takes the errors of a tracing that exists only to hold them; whether there were any.
+    fn adopt(&self, other: &Cx) -> bool {
+        let errors = std::mem::take(&mut other.edit().errors);
+        let any = !errors.is_empty();
+        errors.into_iter().for_each(|e| self.error(e));
+        any
     }
 
     /// Ends the tracing. Fails with everything that went wrong.
@@ -373,12 +384,23 @@ impl Site {
         declared: &[Type],
     ) -> Vec<Traced> {
         let out = self.push(op.into(), inputs, declared, &self.name);
+        self.is(out.first().and_then(Traced::value));
+        out
+    }
+    /// As [`Site::finish`] or [`Site::part`] for an op with absent operands.
+    pub(super) fn push_last(&self, op: Op, inputs: &[Option<&Traced>], last: bool) -> Traced {
+        let out = match last {
+            true => self.finish_all(op, inputs, &[]),
+            false => self.push(op, inputs, &[], &format!("{}.one", self.name)),
+        };
+        out.into_iter().next().unwrap_or_else(|| Traced::new(&self.cx, None))
+    }
+    /// Says which value the call returns.
+    fn is(&self, value: Option<ValueId>) {
         let mut s = self.cx.edit();
         if let Some(r) = s.records.iter_mut().rev().find(|r| r.name == self.name) {
-            r.value = out.first().and_then(Traced::value);
+            r.value = value;
         }
-        drop(s);
-        out
     }
     /// Adds a node that the call needs before its last one; all of them carry the same path and call type.
     pub fn part(&self, what: &str, op: impl Into<Op>, inputs: &[&Traced]) -> Traced {
@@ -426,10 +448,7 @@ impl Site {
             match x {
                 None => ins.push(None),
                 Some(x) if !x.cx().same(&self.cx) => {
-                    self.fail(
-                        quantir_ir::Reason::new("a value of another tracing is used")
-                            .help("keep no traced values in modules; pass them to `forward` and return them"),
-                    );
+                    self.cx.foreign(x);
                     return silent();
                 }
                 Some(x) => match x.value() {

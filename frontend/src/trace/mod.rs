@@ -10,16 +10,29 @@
 //! It is part of this crate, not one of its own, because it is one more way for models to come in: it shares the
 //! reading of safetensors and the errors of importers, and knows nothing but the IR.
 
+mod arith;
+mod calls;
 mod cx;
+pub mod functional;
+mod index;
+mod make;
 mod names;
+mod size;
 #[cfg(test)]
 mod tests;
 mod traced;
 mod tracer;
+mod tuple;
 mod weights;
 
+pub use arith::{Compared, Operand};
+pub use calls::torch;
 pub use cx::{Call, Cx, Site};
+pub use index::{Index, Indices};
+pub use make::{ConvOptions, Interpolation, Padding, PaddingMode, PoolOptions, Resampling, Spatial};
 pub use names::Names;
+pub use size::{Size, Sizes};
 pub use traced::Traced;
 pub use tracer::{CallKind, CallRecord, Feed, Inputs, Module, Outputs, Trace, Tracer};
+pub use tuple::Tuple;
 pub use weights::{Init, Weights};

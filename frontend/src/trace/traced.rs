@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use quantir_ir::{Dim, Type, ValueId};
+use quantir_ir::{Diag, Dim, Type, ValueId};
 
 use super::cx::Cx;
+use super::weights::Weights;
 
 /// A value of the graph that a model's `forward` computes with.
 ///
@@ -42,6 +43,12 @@ pub struct Traced {
 impl Traced {
     pub(super) fn new(cx: &Cx, value: Option<ValueId>) -> Traced {
         Traced { cx: cx.clone(), value }
+    }
+    /// One that no tracing has made, because of `diag`, which the tracing that uses it reports.
+    pub(super) fn broken(diag: Diag) -> Traced {
+        let cx = Cx::new("", Weights::default(), Vec::new(), Vec::new());
+        cx.error(diag);
+        Traced { cx, value: None }
     }
     /// The tracing that it belongs to.
     pub fn cx(&self) -> &Cx {
