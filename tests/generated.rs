@@ -260,7 +260,7 @@ fn kernel(r: &KernelRecord) -> Vec<String> {
     let fuses = match r.fuses {
         Fuses::Nothing => "none",
         Fuses::Clamp => "`relu`, `clip`",
-        Fuses::Any => "all",
+        Fuses::Any => "`relu`, `clip`, `hard_swish`",
     };
     let layout = match r.layout {
         LayoutRule::RowMajor => "row-major",

@@ -271,17 +271,58 @@ pub fn dequantize(q: i32, scale: f32, zero: i32) -> f32 {
     scale * (i64::from(q) - i64::from(zero)) as f32
 }
 
-/// The factor that takes an accumulator of scale `from` to integers of scale `to`: divided in double
-/// precision, rounded to `f32` once.
+/// The factor that takes integers of scale `from` to steps of scale `to`: one division in `f32`.
 #[inline]
-pub fn multiplier(from: f64, to: f32) -> f32 {
-    (from / f64::from(to)) as f32
+pub fn multiplier(from: f32, to: f32) -> f32 {
+    from / to
 }
 
-/// `clamp(rne(f32(acc) · m) + zero, lo, hi)`: an `i32` accumulator to an output integer.
+/// A real bias in steps of the accumulator's scale: divided by it where each channel has a scale of its own, multiplied
+/// by its reciprocal where there is one for all, as PyTorch's x86 kernels do.
 #[inline]
-pub fn requantize(acc: i32, m: f32, zero: i32, lo: i32, hi: i32) -> i32 {
-    round_clamp(acc as f32 * m, zero, lo, hi)
+pub fn bias_steps(bias: f32, scale: f32, per_channel: bool) -> f32 {
+    if per_channel { bias / scale } else { bias * (1.0 / scale) }
+}
+
+/// `clamp(rne((f32(acc) + bias) · m) + zero, lo, hi)`: an `i32` accumulator to an output integer. `bias` is in steps of
+/// the accumulator (see [`bias_steps`]).
+#[inline]
+pub fn requantize(acc: i32, bias: f32, m: f32, zero: i32, lo: i32, hi: i32) -> i32 {
+    round_clamp((acc as f32 + bias) * m, zero, lo, hi)
+}
+
+/// The parameters of `u8` integers that a run of data is quantized by on the fly (`torch.quantize_per_tensor_dynamic`),
+/// from its least and greatest element: scale and zero point.
+///
+/// The range is widened to hold 0 and divided by 255, or by 127 with `reduce_range`, in double precision; a range that
+/// is too small for that has the scale 0.1, or at least 6.1e-5. The zero point is taken from the end of the range that
+/// loses less by it.
+pub fn dynamic_params(min: f32, max: f32, reduce_range: bool) -> (f64, i32) {
+    const SMALL: f32 = 6.1e-5;
+    let top = if reduce_range { 127.0 } else { 255.0 };
+    let (mut min, mut max) = (min.min(0.0), max.max(0.0));
+    let mut scale = (f64::from(max) - f64::from(min)) / top;
+    if scale as f32 == 0.0 || (1.0 / scale as f32).is_infinite() {
+        scale = 0.1;
+    }
+    if scale < f64::from(SMALL) {
+        let original = scale as f32;
+        scale = f64::from(SMALL);
+        if min == 0.0 {
+            max = SMALL * top as f32;
+        } else if max == 0.0 {
+            min = -SMALL * top as f32;
+        } else {
+            let amplifier = SMALL / original;
+            min *= amplifier;
+            max *= amplifier;
+        }
+    }
+    let (from_min, from_max) = (-f64::from(min) / scale, top - f64::from(max) / scale);
+    let (lost_min, lost_max) = ((f64::from(min) / scale).abs(), top - (f64::from(max) / scale).abs());
+    let zero = if -lost_min < lost_max { from_min } else { from_max };
+    let zero = zero.round_ties_even().clamp(0.0, top);
+    (scale, if zero.is_nan() { 0 } else { zero as i32 })
 }
 
 impl PartialEq for QParams {

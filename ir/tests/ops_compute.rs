@@ -320,7 +320,7 @@ fn by_formula(
     taps.iter()
         .map(|(c, pairs)| {
             let sum: i64 = pairs.iter().map(|&(i, j)| (xi[i] - i64::from(zx)) * wi[j]).sum::<i64>() + bi[*c];
-            let m = multiplier(f64::from(sx) * w.quant().unwrap().scale_f64(*c), sy);
+            let m = multiplier(sx * w.quant().unwrap().scale(*c), sy);
             i64::from(round_clamp(sum as f32 * m, zy, y.range.0 as i32, y.range.1 as i32))
         })
         .collect()

@@ -13,7 +13,7 @@ use quantir_runtime::kernels::add::Add;
 use quantir_runtime::kernels::lut::lookup;
 use quantir_runtime::kernels::mul::Mul;
 use quantir_runtime::kernels::pool::{Average, PoolGeometry, max_pool};
-use quantir_runtime::kernels::quantize::{dequantize, quantize, requantize};
+use quantir_runtime::kernels::quantize::{dequantize, quantize};
 use quantir_runtime::kernels::{ConvGeometry, OutputRange, PackedConv, PackedGemm, Requant};
 
 fn main() {
@@ -59,16 +59,21 @@ fn elementwise(isa: Isa, filter: &str) -> Vec<(&'static str, f64, usize)> {
             results.push((name, best(call), LEN));
         }
     };
-    let add = Add { a_zero: 3, a_mult: 0.7, b_zero: 9, b_mult: 0.6, out: range };
+    let add = Add { a_zero: 3, a_scale: 0.07, b_zero: 9, b_scale: 0.06, inv: 10.0, out: range };
     time("add", &mut || add.run(isa, black_box(a), b, out));
     let mul = Mul { a_zero: 3, b_zero: 9, mult: 0.01, out: range };
     time("mul", &mut || mul.run(isa, black_box(a), b, out));
-    time("requantize", &mut || requantize(isa, black_box(a), 4, 0.9, &range, out));
     time("lookup", &mut || lookup(isa, &table, black_box(a), out));
     time("quantize", &mut || quantize(isa, black_box(&floats), 3.0, &range, out));
     time("dequantize", &mut || dequantize(isa, black_box(a), 0.1, 4, &mut floats));
-    let average =
-        Average { x_zero: 3, x_scale: 0.1, y_scale: 0.1, count_padding: false, out: OutputRange::u8(3) };
+    let average = Average {
+        x_zero: 3,
+        x_scale: 0.1,
+        y_scale: 0.1,
+        count_padding: false,
+        zero_inside: true,
+        out: OutputRange::u8(3),
+    };
     let global = PoolGeometry::global(1536, [1, 7, 7]);
     time("global average 7x7", &mut || average.run(isa, &global, black_box(a), out, 0..1));
     let mut max = PoolGeometry::global(24, [1, 56, 56]);
@@ -154,6 +159,7 @@ impl Layer {
         // Widening and depthwise layers are followed by a rectifier, narrowing ones are not.
         let requant = |n: usize, k: usize| Requant {
             bias: vec![100; n],
+            offset: vec![],
             mult: vec![0.5 / (75.0 * 100.0 * (k as f32).sqrt()) * 60.0; n],
             out: OutputRange::u8(if n > k || k <= 25 { 0 } else { 120 }),
         };

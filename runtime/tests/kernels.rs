@@ -8,9 +8,11 @@ use quantir_runtime::kernels::{
     ConvGeometry, KernelError, OutputRange, PackedConv, PackedGemm, Requant, quantize::flip_sign,
 };
 
-/// `clamp(round_ties_even(acc · mult) + zero)` in steps that cannot overflow.
-fn finish(acc: i64, mult: f32, out: &OutputRange) -> u8 {
-    let value = (acc as i32 as f32 * mult) as f64;
+/// `clamp(round_ties_even((acc + offset) · mult) + zero)` of a channel in steps that cannot overflow.
+fn finish(acc: i64, requant: &Requant, channel: usize) -> u8 {
+    let offset = requant.offset.get(channel).copied().unwrap_or(0.0);
+    let value = ((acc as i32 as f32 + offset) * requant.mult[channel]) as f64;
+    let out = &requant.out;
     let rounded = value.clamp(-1e6, 1e6).round_ties_even() as i64 + i64::from(out.zero);
     rounded.clamp(i64::from(out.lo), i64::from(out.hi)) as u8
 }
@@ -36,7 +38,7 @@ fn scalar_gemm_is_the_formula() {
                             * (i64::from(weights[j * k + p]) - i64::from(w_zero[j]))
                     });
                     let acc = i64::from(requant.bias[j]) + products.sum::<i64>();
-                    assert_eq!(out[i * n + j], finish(acc, requant.mult[j], &requant.out));
+                    assert_eq!(out[i * n + j], finish(acc, &requant, j));
                 }
             }
         }
@@ -86,7 +88,8 @@ fn extreme_values_do_not_saturate_early() {
     for weight in [-128i8, 127] {
         let weights = vec![weight; n * k];
         let full = 255.0 * f32::from(weight) * k as f32;
-        let requant = Requant { bias: vec![], mult: vec![200.0 / full; n], out: OutputRange::u8(20) };
+        let requant =
+            Requant { bias: vec![], offset: vec![], mult: vec![200.0 / full; n], out: OutputRange::u8(20) };
         let a = vec![255; 3 * k];
         for isa in Isa::available() {
             let gemm = PackedGemm::new(isa, &weights, n, k, 0, &[], &requant).unwrap();
@@ -101,14 +104,14 @@ fn extreme_values_do_not_saturate_early() {
 fn huge_multipliers_and_wide_zero_points_fall_back() {
     let out = OutputRange::u8(128);
     for isa in Isa::available() {
-        let requant = Requant { bias: vec![], mult: vec![1e30, -1e30], out };
+        let requant = Requant { bias: vec![], offset: vec![], mult: vec![1e30, -1e30], out };
         let gemm = PackedGemm::new(isa, &[1, 1], 2, 1, 0, &[], &requant).unwrap();
         assert_eq!(gemm.isa(), Isa::Scalar);
         let mut q = [0; 2];
         gemm.run(&[7], 1, 1, &mut q, 2);
         assert_eq!(q, [255, 0]);
 
-        let requant = Requant { bias: vec![], mult: vec![0.5], out };
+        let requant = Requant { bias: vec![], offset: vec![], mult: vec![0.5], out };
         let gemm = PackedGemm::new(isa, &[127], 1, 1, 0, &[-100], &requant).unwrap();
         assert_eq!(gemm.isa(), Isa::Scalar);
         gemm.run(&[1], 1, 1, &mut q, 1);
@@ -124,7 +127,7 @@ fn huge_multipliers_and_wide_zero_points_fall_back() {
 #[test]
 fn too_deep_a_reduction_is_an_error() {
     let k = 65_794;
-    let requant = Requant { bias: vec![], mult: vec![1e-6], out: OutputRange::u8(0) };
+    let requant = Requant { bias: vec![], offset: vec![], mult: vec![1e-6], out: OutputRange::u8(0) };
     let error = PackedGemm::new(Isa::Scalar, &vec![1; k], 1, k, 0, &[], &requant).err();
     assert_eq!(error, Some(KernelError::Depth { depth: k, limit: 65_793 }));
 }
@@ -157,7 +160,7 @@ fn naive_conv(g: &ConvGeometry, x: &[u8], w: &[i8], x_zero: i32, w_zero: &[i32],
                     }
                 }
             }
-            out.push(finish(acc, r.mult[o], &r.out));
+            out.push(finish(acc, r, o));
         }
     }
     out
@@ -285,7 +288,7 @@ fn depthwise_convolutions_are_the_formula() {
 
 #[test]
 fn bad_geometries_are_errors() {
-    let requant = Requant { bias: vec![], mult: vec![1.0; 4], out: OutputRange::i8(0) };
+    let requant = Requant { bias: vec![], offset: vec![], mult: vec![1.0; 4], out: OutputRange::i8(0) };
     let mut g = ConvGeometry::new_2d(3, 4, [2, 2], [3, 3]);
     let error = PackedConv::new(Isa::Scalar, g.clone(), &[0; 108], 0, &[], &requant).err().unwrap();
     assert!(error.to_string().contains("kernel spans 3"), "{error}");

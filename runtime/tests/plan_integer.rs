@@ -39,7 +39,10 @@ fn convolutions() {
         let v = b.input(Type::f32(x));
         let q = b.op_as(Quantize {}, &[Some(v)], &[quantized(&xq, x)]);
         let weight = b.constant(&quantized(&wq, w));
-        let bias = (i % 2 == 0).then(|| {
+        let bias = (i % 3 != 2).then(|| {
+            if i % 3 == 1 {
+                return b.constant(&Type::f32(&w[..1]));
+            }
             let product = Elem::Quant(Arc::new(Quant::product(&xq, &wq)));
             let data: Vec<i64> = (0..w[0]).map(|_| b.random.below(2000) as i64 - 1000).collect();
             b.fixed(Tensor::from_ints(product, &w[..1], &data).unwrap())
@@ -69,9 +72,11 @@ fn products() {
         let mut b = Build::new(Phase::Integer, i as u64);
         let v = b.input(quantized(&xq, x));
         let w = b.constant(&quantized(&wq, &[n, x[x.len() - 1]]));
+        let bias = b.constant(&Type::f32(&[n]));
         let declared = [Type::new(Elem::Quant(u8q(0.2, 30)), Shape::default())];
         let y = b.op_as(Qlinear { act: acts()[i].clone() }, &[Some(v), Some(w)], &declared);
-        let (g, inputs) = b.finish(&[y]);
+        let z = b.op_as(Qlinear { act: acts()[3 - i].clone() }, &[Some(v), Some(w), Some(bias)], &declared);
+        let (g, inputs) = b.finish(&[y, z]);
         check(g, &inputs, true, Within::Exact, false);
     }
 }

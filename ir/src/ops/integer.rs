@@ -36,6 +36,12 @@ impl<'a> Output<'a> {
         quant::round_clamp(f, self.zero, self.lo, self.hi)
     }
 
+    /// As [`Output::round`], with the zero point added before rounding.
+    #[inline]
+    pub fn place(&self, f: f32) -> i32 {
+        if f.is_nan() { self.round(f) } else { quant::round_clamp(f + self.zero as f32, 0, self.lo, self.hi) }
+    }
+
     /// The integer for a real number before the activation.
     #[inline]
     pub fn real(&self, x: f32) -> i32 {
@@ -67,33 +73,43 @@ pub(crate) fn store(x: &Eval, data: impl Iterator<Item = i32>) -> Result<Vec<Ten
     Ok(vec![Tensor::from_ints(x.out(0)?.elem.clone(), &x.shape(0)?, &data)?])
 }
 
-/// Takes accumulators of `product(x, w)` to the declared type: `sums` holds, for each index of `[_, channels]`,
-/// `area` consecutive accumulators; `bias` is added in wrapping 32-bit arithmetic.
+/// Takes accumulators of x and weight to the declared type: `sums` holds, for each index of `[_, channels]`, `area`
+/// consecutive accumulators. An `i32` bias is added in wrapping 32-bit arithmetic, an `f32` one in steps of the
+/// accumulator. `residual` gives, in steps of the result, what is added to element `i` before it is rounded.
 pub(crate) fn finish_sums(
     x: &Eval,
     act: &Act,
     mut sums: Vec<i32>,
-    channels: usize,
-    area: usize,
+    (channels, area): (usize, usize),
+    residual: impl Fn(usize) -> f32,
 ) -> Result<Vec<Tensor>, Reason> {
     let out = Output::new(x, act)?;
     let (_, sx, _) = params(&x.tensor(0)?.elem)?;
     let w = x.tensor(1)?.quant().ok_or("a quantized weight is expected")?;
-    let product: Vec<f64> = (0..channels).map(|c| f64::from(sx) * w.scale_f64(c)).collect();
-    let factors: Vec<f32> = match out.is_curved() {
-        true => product.iter().map(|&p| p as f32).collect(),
-        false => product.iter().map(|&p| quant::multiplier(p, out.scale)).collect(),
-    };
-    let bias = match x.opt(2) {
-        Some(b) => b.data::<i32>()?.into_owned(),
-        None => vec![0; channels],
-    };
+    // Transposed convolutions have one scale for each channel of a group.
+    let count = w.count().unwrap_or(1).max(1);
+    let product: Vec<f32> = (0..channels).map(|c| sx * w.scale(c % count)).collect();
+    let (mut ints, mut steps) = (vec![0; channels], vec![0.0; channels]);
+    match x.opt(2) {
+        Some(b) if b.quant().is_some() => ints = b.data::<i32>()?.into_owned(),
+        Some(b) => {
+            let each = w.axis().is_some();
+            steps = b.floats()?.iter().zip(&product).map(|(&b, &s)| quant::bias_steps(b, s, each)).collect();
+        }
+        None => {}
+    }
     for (i, run) in sums.chunks_exact_mut(area.max(1)).enumerate() {
-        let (bias, m) = (bias[i % channels], factors[i % channels]);
-        for acc in run {
-            let f = acc.wrapping_add(bias) as f32 * m;
+        let c = i % channels;
+        let m = if out.is_curved() { product[c] } else { quant::multiplier(product[c], out.scale) };
+        for (j, acc) in run.iter_mut().enumerate() {
+            let f = (acc.wrapping_add(ints[c]) as f32 + steps[c]) * m + residual(i * area + j);
             *acc = if out.is_curved() { out.real(f) } else { out.round(f) };
         }
     }
     store(x, sums.into_iter())
+}
+
+/// For results without a residual.
+pub(crate) fn nothing(_: usize) -> f32 {
+    0.0
 }

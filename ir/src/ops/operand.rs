@@ -110,16 +110,16 @@ pub(crate) fn weight<'a>(op: &str, t: &'a Type) -> Result<&'a Arc<Quant>, Reason
     Ok(q)
 }
 
-/// Refuses a bias other than a vector of `len` accumulators of `x` and `w`.
-pub(crate) fn product_bias(b: &Type, x: &Arc<Quant>, w: &Arc<Quant>, len: &Dim) -> Result<(), Reason> {
+/// Refuses a bias other than a vector of `len` accumulators of `x` and `w` or of real numbers.
+pub(crate) fn accumulator_bias(b: &Type, x: &Arc<Quant>, w: &Arc<Quant>, len: &Dim) -> Result<(), Reason> {
     vector("bias", b, len)?;
-    let want = Quant::product(x, w);
-    match b.elem.quant() {
-        Some(q) if **q == want => Ok(()),
+    match &b.elem {
+        Elem::Plain(Storage::F32) => Ok(()),
+        Elem::Quant(q) if **q == Quant::product(x, w) => Ok(()),
         _ => Err(Reason::new(format!(
-            "the bias is {b}, but the accumulator needs `i32` in the product of the scales of input and weight"
+            "the bias is {b}, but the accumulator needs `i32` in the product of the scales of input and weight, or `f32`"
         ))
-        .help("declare the bias as `product(input, weight)` of their quantizations")),
+        .help("declare the bias as `product(input, weight)` of their quantizations, or leave it `f32`")),
     }
 }
 

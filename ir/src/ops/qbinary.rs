@@ -7,7 +7,6 @@ use crate::ops::elementwise::Strided;
 use crate::ops::integer::{Output, centred, params, store};
 use crate::ops::operand::{declared_per_tensor, per_tensor, recheck};
 use crate::ops::{Eval, Infer, OpDef, check, one};
-use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
@@ -15,10 +14,10 @@ use crate::{attrs, operands};
 attrs! {
     /// Sum of quantized operands that broadcast, requantized to the declared type.
     ///
-    /// Operands and result have one scale and at most 16 bits. `clamp(rne(f32(a − zero_a)·m_a + f32(b − zero_b)·m_b) + zero_y)`
-    /// with `m = scale / scale_y`, each product and the sum rounded; the clamp is the range of the result, narrowed by
-    /// the bounds of `act`, quantized. `act=hard_swish` instead quantizes `hard_swish` of the sum with the scales
-    /// themselves as factors.
+    /// Operands and result have one scale and at most 16 bits.
+    /// `clamp(rne((f32(a − zero_a)·scale_a + f32(b − zero_b)·scale_b) · (1/scale_y)) + zero_y)`, each operation rounded; the
+    /// clamp is the range of the result, narrowed by the bounds of `act`, quantized. Other activations are those of the
+    /// real sum.
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -43,9 +42,8 @@ impl OpDef for Qadd {
         recheck(self, x)?;
         let out = Output::new(x, &self.act)?;
         let (sa, sb) = scales(x)?;
-        let factor = |s: f32| if out.is_curved() { s } else { quant::multiplier(s.into(), out.scale) };
-        let (ma, mb) = (factor(sa), factor(sb));
-        eval_binary(x, &out, |a, b| a as f32 * ma + b as f32 * mb)
+        let inv = if out.is_curved() { 1.0 } else { 1.0 / out.scale };
+        eval_binary(x, &out, |a, b| (a as f32 * sa + b as f32 * sb) * inv)
     }
 }
 
@@ -53,8 +51,8 @@ attrs! {
     /// Product of quantized operands that broadcast, requantized to the declared type.
     ///
     /// Operands and result have one scale and at most 16 bits. `clamp(rne(f32((a − zero_a)·(b − zero_b))·m) + zero_y)` with
-    /// `m = scale_a·scale_b / scale_y`; the clamp is the range of the result, narrowed by the bounds of `act`, quantized.
-    /// `act=hard_swish` instead quantizes `hard_swish` of the product with the factor `f32(scale_a·scale_b)`.
+    /// `m = scale_a·scale_b·(1/scale_y)`, each operation rounded; the clamp is the range of the result, narrowed by the
+    /// bounds of `act`, quantized. Other activations are those of the real product, with the factor `scale_a·scale_b`.
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -79,8 +77,7 @@ impl OpDef for Qmul {
         recheck(self, x)?;
         let out = Output::new(x, &self.act)?;
         let (sa, sb) = scales(x)?;
-        let product = f64::from(sa) * f64::from(sb);
-        let m = if out.is_curved() { product as f32 } else { quant::multiplier(product, out.scale) };
+        let m = if out.is_curved() { sa * sb } else { sa * sb * (1.0 / out.scale) };
         // The product of two 16-bit differences needs 64 bits; of two 8-bit ones it is exact in `f32`.
         eval_binary(x, &out, |a, b| (i64::from(a) * i64::from(b)) as f32 * m)
     }

@@ -6,8 +6,8 @@ use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
 use crate::ops::grid::{Grid, conv_sums};
-use crate::ops::integer::{centred, finish_sums};
-use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, recheck, weight};
+use crate::ops::integer::{centred, finish_sums, nothing};
+use crate::ops::operand::{accumulator_bias, declared_per_tensor, per_tensor, recheck, weight};
 use crate::ops::window::{Windows, conv_shape};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
@@ -18,11 +18,12 @@ attrs! {
     /// Convolution of quantized x and weight; shapes as of [`Conv`](crate::ops::Conv).
     ///
     /// x has one scale and at most 16 bits, the weight is `i8` with one scale or one for each output channel, the bias
-    /// has the type `product(x, weight)`; padding has the real value 0.
-    /// The result is declared, with one scale. The sum of `(x − zero_x)·(w − zero_w)` and the bias is exact up to wrapping in
-    /// `i32`. Then `clamp(rne(f32(sum) · m) + zero_y)` with `m = scale_x·scale_w / scale_y` for each output channel, in
-    /// double precision and rounded to `f32` once; the clamp is the range of the result, narrowed by the bounds of
-    /// `act`, quantized. `act=hard_swish` instead quantizes `hard_swish(f32(sum) · f32(scale_x·scale_w))`.
+    /// has the type `product(x, weight)` or is `f32`; padding has the real value 0.
+    /// The result is declared, with one scale. The sum of `(x − zero_x)·(w − zero_w)` and an integer bias is exact up to
+    /// wrapping in `i32`. With `s = scale_x·scale_w` and `m = s / scale_y` for each output channel in `f32`, the result is
+    /// `clamp(rne((f32(sum) + bias/s) · m) + zero_y)` for an `f32` bias, which is `bias·(1/s)` where the weight has one scale;
+    /// the clamp is the range of the result, narrowed by the bounds of `act`, quantized. Other activations are those of
+    /// `(f32(sum) + bias/s) · s`, a real number. These are PyTorch's formulae on x86.
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -77,7 +78,7 @@ impl OpDef for Qconv {
         let yq = declared_per_tensor(op, x)?;
         let shape = conv_shape(op, self.rank(), input, w, self.groups, &self.windows())?;
         if let Some(b) = x.opt(2) {
-            product_bias(b, xq, wq, &shape[1])?;
+            accumulator_bias(b, xq, wq, &shape[1])?;
         }
         one(Type::new(Elem::Quant(yq.clone()), shape))
     }
@@ -92,6 +93,6 @@ impl OpDef for Qconv {
             conv_sums(&grid, sizes, outputs, &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
                 a.wrapping_add(x.wrapping_mul(w))
             });
-        finish_sums(x, &self.act, sums, shape[1], grid.outputs())
+        finish_sums(x, &self.act, sums, (shape[1], grid.outputs()), nothing)
     }
 }

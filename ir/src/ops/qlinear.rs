@@ -3,9 +3,9 @@
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::integer::{centred, finish_sums};
+use crate::ops::integer::{centred, finish_sums, nothing};
 use crate::ops::linear::{linear_shape, linear_sums};
-use crate::ops::operand::{declared_per_tensor, per_tensor, product_bias, recheck, weight};
+use crate::ops::operand::{accumulator_bias, declared_per_tensor, per_tensor, recheck, weight};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
@@ -15,11 +15,12 @@ attrs! {
     /// Linear of quantized x `[*,I]` and weight `[O,I]`; shapes as of [`Linear`](crate::ops::Linear).
     ///
     /// x has one scale and at most 16 bits, the weight is `i8` with one scale or one for each output, the bias has the
-    /// type `product(x, weight)`.
-    /// The result is declared, with one scale. The sum of `(x − zero_x)·(w − zero_w)` and the bias is exact up to wrapping in
-    /// `i32`. Then `clamp(rne(f32(sum) · m) + zero_y)` with `m = scale_x·scale_w / scale_y` for each output channel, in
-    /// double precision and rounded to `f32` once; the clamp is the range of the result, narrowed by the bounds of
-    /// `act`, quantized. `act=hard_swish` instead quantizes `hard_swish(f32(sum) · f32(scale_x·scale_w))`.
+    /// type `product(x, weight)` or is `f32`.
+    /// The result is declared, with one scale. The sum of `(x − zero_x)·(w − zero_w)` and an integer bias is exact up to
+    /// wrapping in `i32`. With `s = scale_x·scale_w` and `m = s / scale_y` for each output channel in `f32`, the result is
+    /// `clamp(rne((f32(sum) + bias/s) · m) + zero_y)` for an `f32` bias, which is `bias·(1/s)` where the weight has one scale;
+    /// the clamp is the range of the result, narrowed by the bounds of `act`, quantized. Other activations are those of
+    /// `(f32(sum) + bias/s) · s`, a real number. These are PyTorch's formulae on x86.
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -47,7 +48,7 @@ impl OpDef for Qlinear {
         let yq = declared_per_tensor("qlinear", x)?;
         let shape = linear_shape("qlinear", input, w)?;
         if let Some(b) = x.opt(2) {
-            product_bias(b, xq, wq, &w.shape[0])?;
+            accumulator_bias(b, xq, wq, &w.shape[0])?;
         }
         one(Type::new(Elem::Quant(yq.clone()), shape))
     }
@@ -57,6 +58,6 @@ impl OpDef for Qlinear {
         let sums = linear_sums((input, w), &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
             a.wrapping_add(x.wrapping_mul(w))
         });
-        finish_sums(x, &self.act, sums, w.shape[0], 1)
+        finish_sums(x, &self.act, sums, (w.shape[0], 1), nothing)
     }
 }

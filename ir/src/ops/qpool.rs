@@ -20,7 +20,9 @@ attrs! {
     /// Mean over axes of quantized x, requantized to the declared type.
     ///
     /// Both have one scale and at most 16 bits. `clamp(rne(f32(Σ (x − zero_x)) · m) + zero_y)`, the sum in wrapping `i32`, with
-    /// `m = scale_x / (scale_y · count)` in double precision, rounded to `f32` once.
+    /// `m = scale_x / (scale_y · count)` in double precision, rounded to `f32` once. Where the axes are the last ones, the
+    /// zero point is added before rounding, `clamp(rne(f32(Σ (x − zero_x)) · m + zero_y))`, so that ties go to even
+    /// integers of the result: that is what PyTorch does.
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -57,7 +59,12 @@ impl OpDef for Qmean {
         let count: usize = input.shape.iter().zip(&on).filter(|(_, on)| **on).map(|(d, _)| d).product();
         let out = Output::new(x, &Act::None)?;
         let m = mean_factor(params(&input.elem)?.1, out.scale, count);
-        store(x, sums.into_iter().map(|s| out.round(s as f32 * m)))
+        let trailing = is_trailing(&on);
+        store(
+            x,
+            sums.into_iter()
+                .map(|s| if trailing { out.place(s as f32 * m) } else { out.round(s as f32 * m) }),
+        )
     }
 }
 
@@ -119,6 +126,11 @@ impl OpDef for QavgPool {
         });
         store(x, data.into_iter())
     }
+}
+
+/// Whether the flagged axes are the last ones.
+fn is_trailing(on: &[bool]) -> bool {
+    on.iter().skip_while(|on| !**on).all(|on| *on)
 }
 
 /// `x_scale / (y_scale · count)` in double precision, rounded to `f32` once: the factor of a sum of `count`.

@@ -6,7 +6,6 @@ use crate::ops::act::Act;
 use crate::ops::integer::{self, Output, centred, params};
 use crate::ops::operand::{declared_per_tensor, float, per_tensor, recheck, valid};
 use crate::ops::{Eval, Infer, OpDef, one};
-use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
@@ -79,8 +78,8 @@ impl OpDef for Dequantize {
 }
 
 attrs! {
-    /// Integers of one quantization to another: `clamp(rne(f32(q − zero_x) · m) + zero_y)` with `m = scale_x / scale_y`
-    /// divided in double precision; integers are copied if both quantizations are equal.
+    /// Integers of one quantization to another, as if dequantized and quantized:
+    /// `clamp(rne(f32(q − zero_x)·scale_x · (1/scale_y)) + zero_y)`; integers are copied if both quantizations are equal.
     ///
     /// Both have one scale and at most 16 bits; the declared element type says the result's.
     ///
@@ -115,6 +114,6 @@ pub(crate) fn requantized(t: &Tensor, out: &Output, to: &Type) -> Result<Vec<i32
     if t.elem == to.elem {
         return Ok(t.ints()?.into_iter().map(|v| v as i32).collect());
     }
-    let m = quant::multiplier(params(&t.elem)?.1.into(), out.scale);
-    Ok(centred(t)?.into_iter().map(|v| out.round(v as f32 * m)).collect())
+    let (scale, inv) = (params(&t.elem)?.1, 1.0 / out.scale);
+    Ok(centred(t)?.into_iter().map(|v| out.round(v as f32 * scale * inv)).collect())
 }

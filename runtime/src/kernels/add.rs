@@ -9,18 +9,20 @@ use crate::isa::Isa;
 pub struct Add {
     /// Zero point of the `u8` operand `a`.
     pub a_zero: i32,
-    /// `s_a / s_y`, computed in `f64` and rounded once.
-    pub a_mult: f32,
+    /// `s_a`.
+    pub a_scale: f32,
     /// Zero point of the `u8` operand `b`.
     pub b_zero: i32,
-    /// `s_b / s_y`, computed in `f64` and rounded once.
-    pub b_mult: f32,
+    /// `s_b`.
+    pub b_scale: f32,
+    /// `1 / s_y`, or 1 if `out` has a curve, which takes real numbers.
+    pub inv: f32,
     /// Where results are stored.
     pub out: OutputRange,
 }
 
 impl Add {
-    /// Computes `(a − z_a) · a_mult + (b − z_b) · b_mult`, each operation rounded, then clamps,
+    /// Computes `((a − z_a) · s_a + (b − z_b) · s_b) · inv`, each operation rounded, then clamps,
     /// rounds to even and adds the zero point.
     ///
     /// # Panics
@@ -44,7 +46,9 @@ impl Add {
 
 #[inline(always)]
 fn sum(add: &Add, a: u8, b: u8) -> f32 {
-    (i32::from(a) - add.a_zero) as f32 * add.a_mult + (i32::from(b) - add.b_zero) as f32 * add.b_mult
+    let a = (i32::from(a) - add.a_zero) as f32 * add.a_scale;
+    let b = (i32::from(b) - add.b_zero) as f32 * add.b_scale;
+    (a + b) * add.inv
 }
 
 for_each_isa! {

@@ -51,16 +51,18 @@ impl OutputRange {
 /// Bias, multipliers and output of a layer, one entry per output channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requant {
-    /// Bias in units of `s_x · s_w[c]`; empty means zero.
+    /// Bias in units of `s_x · s_w[c]`, added to the accumulator; empty means zero.
     pub bias: Vec<i32>,
-    /// `s_x · s_w[c] / s_y`, computed in `f64` and rounded once.
+    /// Bias in the same units, added to the accumulator as a float; empty means none.
+    pub offset: Vec<f32>,
+    /// `s_x · s_w[c] / s_y`.
     pub mult: Vec<f32>,
     /// Where results are stored.
     pub out: OutputRange,
 }
 
 impl Requant {
-    /// Checks lengths against `channels`, the output range, and that multipliers are finite.
+    /// Checks lengths against `channels`, the output range, and that multipliers and offsets are finite.
     pub fn check(&self, channels: usize) -> Result<(), KernelError> {
         self.out.check()?;
         if !self.bias.is_empty() && self.bias.len() != channels {
@@ -73,14 +75,39 @@ impl Requant {
                 found: self.mult.len(),
             });
         }
-        match self.mult.iter().position(|m| !m.is_finite()) {
-            Some(channel) => Err(KernelError::Multiplier { channel, value: self.mult[channel] }),
+        if !self.offset.is_empty() && self.offset.len() != channels {
+            return Err(KernelError::Length {
+                what: "offsets",
+                expected: channels,
+                found: self.offset.len(),
+            });
+        }
+        let bad = |list: &[f32]| list.iter().position(|m| !m.is_finite());
+        if let Some(channel) = bad(&self.mult) {
+            return Err(KernelError::Multiplier { channel, value: self.mult[channel] });
+        }
+        match bad(&self.offset) {
+            Some(channel) => Err(KernelError::Multiplier { channel, value: self.offset[channel] }),
             None => Ok(()),
         }
     }
 
     pub(crate) fn bias_of(&self, channel: usize) -> i32 {
         self.bias.get(channel).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn offset_of(&self, channel: usize) -> f32 {
+        self.offset.get(channel).copied().unwrap_or(0.0)
+    }
+
+    /// The parameters of a range of channels.
+    pub(crate) fn part(&self, of: std::ops::Range<usize>) -> Requant {
+        Requant {
+            bias: self.bias.get(of.clone()).unwrap_or_default().to_vec(),
+            offset: self.offset.get(of.clone()).unwrap_or_default().to_vec(),
+            mult: self.mult[of].to_vec(),
+            out: self.out,
+        }
     }
 }
 
@@ -105,7 +132,8 @@ mod tests {
     fn bad_parameters_are_reported() {
         assert!(OutputRange { lo: 9, hi: 8, ..OutputRange::u8(3) }.check().is_err());
         assert!(OutputRange::u8(256).check().is_err());
-        let requant = Requant { bias: vec![], mult: vec![1.0, f32::NAN], out: OutputRange::i8(0) };
+        let requant =
+            Requant { bias: vec![], offset: vec![], mult: vec![1.0, f32::NAN], out: OutputRange::i8(0) };
         assert!(matches!(requant.check(2), Err(KernelError::Multiplier { channel: 1, .. })));
         assert!(matches!(requant.check(3), Err(KernelError::Length { .. })));
     }

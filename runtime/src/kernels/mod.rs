@@ -6,8 +6,8 @@
 //!
 //! * `acc = Σ (x − z_x)·(w − z_w) + bias`, wrapping in `i32`; the terms with `z_x` are folded
 //!   into the bias when weights are packed.
-//! * `f = (acc as f32) · mult[channel]`, one rounding to nearest even for the conversion and one
-//!   for the product, never fused.
+//! * `f = (acc as f32 + offset[channel]) · mult[channel]`, one rounding to nearest even for the conversion, one for the
+//!   sum and one for the product, never fused. The offset is a float bias in steps of the accumulator, if there is one.
 //! * `q = clamp(round_ties_even(f) + z_y, lo, hi)`.
 //!
 //! The scalar path defines the result and the vector tiers reproduce it exactly. Work may be cut

@@ -11,7 +11,7 @@ pub struct Mul {
     pub a_zero: i32,
     /// Zero point of the `u8` operand `b`.
     pub b_zero: i32,
-    /// `s_a · s_b / s_y`, computed in `f64` and rounded once.
+    /// `s_a · s_b · (1 / s_y)`, each product rounded.
     pub mult: f32,
     /// Where results are stored.
     pub out: OutputRange,

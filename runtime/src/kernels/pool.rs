@@ -166,6 +166,8 @@ pub struct Average {
     pub y_scale: f32,
     /// Whether padding counts as elements of value zero.
     pub count_padding: bool,
+    /// Whether the zero point is added before rounding rather than after it.
+    pub zero_inside: bool,
     /// Where results are stored.
     pub out: OutputRange,
 }
@@ -173,7 +175,7 @@ pub struct Average {
 impl Average {
     /// Averages the output rows `rows` into `out`, which holds those rows only:
     /// `Σ (x − z_x)` in `i32`, times `s_x / (s_y · count)` computed in `f64` and rounded once,
-    /// then clamp, round to even and add the zero point.
+    /// then clamp, round to even and add the zero point, or add it first.
     ///
     /// # Panics
     ///
@@ -181,7 +183,9 @@ impl Average {
     pub fn run(&self, isa: Isa, geometry: &PoolGeometry, x: &[u8], out: &mut [u8], rows: Range<usize>) {
         geometry.check(x, out, &rows);
         if geometry.row_len() > 0 {
-            average_rows(isa, self, Store::new(&self.out), geometry, x, out, rows);
+            let inside = OutputRange { zero: 0, ..self.out };
+            let store = Store::new(if self.zero_inside { &inside } else { &self.out });
+            average_rows(isa, self, store, geometry, x, out, rows);
         }
     }
 }
@@ -199,6 +203,7 @@ for_each_isa! {
         rows: Range<usize>,
     ) {
         let channels = geometry.channels;
+        let shift = if average.zero_inside { average.out.zero as f32 } else { 0.0 };
         for (row, out) in rows.zip(out.chunks_exact_mut(geometry.row_len())) {
             let (d, h) = geometry.window_of_row(row);
             for (column, pixel) in out.chunks_exact_mut(channels).enumerate() {
@@ -222,7 +227,7 @@ for_each_isa! {
                         }
                     });
                     for (out, &sum) in pixel[block].iter_mut().zip(&sums) {
-                        *out = store.apply(sum.wrapping_sub(offset) as f32 * mult);
+                        *out = store.apply(sum.wrapping_sub(offset) as f32 * mult + shift);
                     }
                 }
             }

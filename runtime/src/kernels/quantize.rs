@@ -1,4 +1,4 @@
-//! Conversions between floats and bytes, and between byte scales.
+//! Conversions between floats and bytes.
 
 use super::epilogue::OutputRange;
 use super::round::{Store, for_each_isa};
@@ -58,26 +58,6 @@ for_each_isa! {
     fn dequantize_i8(q: &[i8], scale: f32, zero: i32, out: &mut [f32]) {
         for (out, &q) in out.iter_mut().zip(q) {
             *out = scale * (i32::from(q) - zero) as f32;
-        }
-    }
-}
-
-/// Changes scale and zero point: `clamp(round_ties_even((q − zero) · mult) + out.zero, lo, hi)`.
-///
-/// `mult` is `s_x / s_y`, computed in `f64` and rounded once.
-///
-/// # Panics
-///
-/// If the lengths differ.
-pub fn requantize(isa: Isa, q: &[u8], zero: i32, mult: f32, range: &OutputRange, out: &mut [u8]) {
-    assert!(q.len() == out.len(), "operands differ in length");
-    requantize_with(isa, q, zero, mult, Store::new(range), out);
-}
-
-for_each_isa! {
-    fn requantize_with(q: &[u8], zero: i32, mult: f32, store: Store, out: &mut [u8]) {
-        for (out, &q) in out.iter_mut().zip(q) {
-            *out = store.apply((i32::from(q) - zero) as f32 * mult);
         }
     }
 }

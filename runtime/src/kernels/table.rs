@@ -19,8 +19,8 @@ pub enum Scheme {
     PerTensor,
     /// One scale and zero point, or one for each index of axis 0.
     PerChannel,
-    /// The product of an activation's and a weight's quantization.
-    Product,
+    /// The product of an activation's and a weight's quantization, or plain floats.
+    Bias,
     /// Anything, plain or quantized.
     Any,
 }
@@ -43,7 +43,7 @@ pub enum Fuses {
     Nothing,
     /// `relu` and `clip`.
     Clamp,
-    /// All of them.
+    /// `relu`, `clip` and `hard_swish`.
     Any,
 }
 
@@ -152,7 +152,7 @@ impl KernelRecord {
         }
         let act = act_of(op);
         let fused = match self.fuses {
-            Fuses::Any => true,
+            Fuses::Any => act.is_none_or(|a| a.bounds().is_some() || *a == quantir_ir::ops::Act::HardSwish),
             Fuses::Clamp => act.is_none_or(|a| a.bounds().is_some()),
             Fuses::Nothing => act.is_none_or(|a| *a == quantir_ir::ops::Act::None),
         };
@@ -178,7 +178,10 @@ impl Accept {
             Scheme::PerTensor => quant.is_some_and(|q| matches!(q.params, QParams::Tensor { .. })),
             Scheme::PerChannel => quant
                 .is_some_and(|q| matches!(q.params, QParams::Tensor { .. } | QParams::Axis { axis: 0, .. })),
-            Scheme::Product => quant.is_some_and(|q| matches!(q.params, QParams::Product(..))),
+            Scheme::Bias => match quant {
+                Some(q) => matches!(q.params, QParams::Product(..)),
+                None => s == Storage::F32,
+            },
         };
         if ok { Ok(()) } else { Err(format!("must be {}", self.scheme.words())) }
     }
@@ -191,7 +194,7 @@ impl Scheme {
             Scheme::Plain => "plain",
             Scheme::PerTensor => "quantized per tensor",
             Scheme::PerChannel => "quantized per tensor or per output channel",
-            Scheme::Product => "quantized as the product of input and weight",
+            Scheme::Bias => "quantized as the product of input and weight, or plain floats",
             Scheme::Any => "anything",
         }
     }

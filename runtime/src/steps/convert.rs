@@ -165,8 +165,9 @@ fn requantization(x: &Shaped, y: &Shaped) -> Result<Option<Box<[u8; 256]>>, Stri
     }
     let ((x_scale, x_zero), (y_scale, _)) = (per_tensor(x)?, per_tensor(y)?);
     let out = output_range(y, &Act::None)?;
-    let m = quant::multiplier(x_scale.into(), y_scale);
-    Ok(Some(tabulate(x, |q| quant::round_clamp((q - x_zero) as f32 * m, out.zero, out.lo, out.hi))))
+    let inv = 1.0 / y_scale;
+    let f = |q| quant::quantize((q - x_zero) as f32 * x_scale, inv, out.zero, out.lo, out.hi);
+    Ok(Some(tabulate(x, f)))
 }
 
 /// Builds `requantize`.

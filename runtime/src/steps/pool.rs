@@ -119,16 +119,16 @@ pub(super) fn quantized_average(site: &Site) -> Result<Built, String> {
     let Op::QavgPool(op) = site.op else { return Err("expected `qavg_pool`".into()) };
     let (x, y) = (site.operand(0)?, site.out(0)?);
     let g = shape::pool(x.dims(), y.dims(), &op.kernel, (&op.stride, &op.pad, &PerAxis::all(1)))?;
-    let of = averaging(x, y, op.count_pad)?;
+    let of = averaging(x, y, op.count_pad, false)?;
     step(site, x, g, of)
 }
 
-fn averaging(x: &Operand, y: &Operand, count_padding: bool) -> Result<Of, String> {
+fn averaging(x: &Operand, y: &Operand, count_padding: bool, zero_inside: bool) -> Result<Of, String> {
     let (x_scale, _) = per_tensor(&x.shaped)?;
     let x_zero = unsigned_zero(&x.shaped)?;
     let (y_scale, _) = per_tensor(&y.shaped)?;
     let out = output_range(&y.shaped, &Act::None)?;
-    Ok(Of::Average(Average { x_zero, x_scale, y_scale, count_padding, out }))
+    Ok(Of::Average(Average { x_zero, x_scale, y_scale, count_padding, zero_inside, out }))
 }
 
 /// The window over all spatial axes of x, if `axes` are these.
@@ -163,7 +163,8 @@ pub(super) fn reduce(site: &Site) -> Result<Built, String> {
 pub(super) fn quantized_mean(site: &Site) -> Result<Built, String> {
     let Op::Qmean(op) = site.op else { return Err("expected `qmean`".into()) };
     let (x, y) = (site.operand(0)?, site.out(0)?);
-    let of = averaging(x, y, false)?;
+    // The spatial axes are the last ones.
+    let of = averaging(x, y, false, true)?;
     let g = global(x, &op.axes)?;
     step(site, x, g, of)
 }

@@ -3,7 +3,7 @@
 use quantir_ir::Reason;
 use quantir_ir::ops::Op;
 
-use super::quantized::{factor, output_range, per_tensor, unsigned, unsigned_zero};
+use super::quantized::{finite, output_range, per_tensor, unsigned, unsigned_zero};
 use super::strided::Loops;
 use super::{Built, Io, Kernel, Site};
 use crate::isa::Isa;
@@ -108,13 +108,14 @@ pub(super) fn build(site: &Site) -> Result<Built, String> {
     let of = match site.op {
         Op::Qadd(op) => {
             let out = output_range(&y.shaped, &op.act)?;
-            let a_mult = factor(a_scale.into(), y_scale, &out)?;
-            let b_mult = factor(b_scale.into(), y_scale, &out)?;
-            Of::Add(Add { a_zero, a_mult, b_zero, b_mult, out })
+            let inv = if out.hard_swish.is_some() { 1.0 } else { 1.0 / y_scale };
+            finite((255.0 * a_scale + 255.0 * b_scale) * inv)?;
+            Of::Add(Add { a_zero, a_scale, b_zero, b_scale, inv, out })
         }
         Op::Qmul(op) => {
             let out = output_range(&y.shaped, &op.act)?;
-            let mult = factor(f64::from(a_scale) * f64::from(b_scale), y_scale, &out)?;
+            let inv = if out.hard_swish.is_some() { 1.0 } else { 1.0 / y_scale };
+            let mult = finite(a_scale * b_scale * inv)?;
             Of::Mul(Mul { a_zero, b_zero, mult, out })
         }
         _ => return Err("expected `qadd` or `qmul`".into()),

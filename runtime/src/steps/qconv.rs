@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use quantir_ir::ops::{Act, Op};
-use quantir_ir::{Reason, Tensor};
+use quantir_ir::{Reason, Tensor, quant};
 
 use super::quantized::{factor, output_range, per_tensor, unsigned, unsigned_zero};
 use super::{Built, Io, Kernel, Operand, Site, shape};
@@ -60,16 +60,22 @@ fn requant(
     let (y_scale, _) = per_tensor(&y.shaped)?;
     let wq = w.quant().ok_or("a quantized weight is expected")?;
     let channels = w.shape[0];
-    let product = |c: usize| f64::from(x_scale) * wq.scale_f64(c);
+    let product = |c: usize| x_scale * wq.scale(c);
     let out = output_range(&y.shaped, act)?;
     let mult: Result<Vec<f32>, String> = (0..channels).map(|c| factor(product(c), y_scale, &out)).collect();
-    let bias = match bias {
-        Some(b) => b.data::<i32>().map_err(|r| r.message)?.into_owned(),
-        None => Vec::new(),
-    };
+    let (mut ints, mut offset) = (Vec::new(), Vec::new());
+    match bias {
+        Some(b) if b.quant().is_some() => ints = b.data::<i32>().map_err(|r| r.message)?.into_owned(),
+        Some(b) => {
+            let b = b.floats().map_err(|r| r.message)?;
+            let each = wq.axis().is_some();
+            offset = b.iter().enumerate().map(|(c, &b)| quant::bias_steps(b, product(c), each)).collect();
+        }
+        None => {}
+    }
     let zeros: Vec<i32> = (0..channels).map(|c| wq.zero(if wq.axis().is_some() { c } else { 0 })).collect();
     let zeros = if zeros.iter().all(|&z| z == 0) { Vec::new() } else { zeros };
-    Ok((Requant { bias, mult: mult?, out }, zeros))
+    Ok((Requant { bias: ints, offset, mult: mult?, out }, zeros))
 }
 
 /// Builds `qconv1d`, `qconv2d`, `qconv3d`.

@@ -40,8 +40,12 @@ pub(super) fn output_range(shaped: &Shaped, act: &Act) -> Result<OutputRange, St
 
 /// The multiplier that takes integers of scale `from` to steps of the result, or to real numbers if `range` has
 /// a curve to apply to these.
-pub(super) fn factor(from: f64, y_scale: f32, range: &OutputRange) -> Result<f32, String> {
-    let m = if range.hard_swish.is_some() { from as f32 } else { quant::multiplier(from, y_scale) };
+pub(super) fn factor(from: f32, y_scale: f32, range: &OutputRange) -> Result<f32, String> {
+    finite(if range.hard_swish.is_some() { from } else { quant::multiplier(from, y_scale) })
+}
+
+/// Refuses a multiplier that kernels cannot use.
+pub(super) fn finite(m: f32) -> Result<f32, String> {
     if m.is_finite() { Ok(m) } else { Err(format!("the multiplier {m} is not finite")) }
 }
 

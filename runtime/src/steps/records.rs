@@ -24,7 +24,7 @@ const F32_CONST: Accept = constant(&[Storage::F32], Scheme::Plain);
 const BYTES: Accept = accept(&[Storage::U8, Storage::I8], Scheme::PerTensor);
 const TABLE: Accept = constant(&[Storage::U8, Storage::I8], Scheme::PerTensor);
 const WEIGHT: Accept = constant(&[Storage::I8], Scheme::PerChannel);
-const BIAS: Accept = constant(&[Storage::I32], Scheme::Product);
+const BIAS: Accept = constant(&[Storage::I32, Storage::F32], Scheme::Bias);
 
 type Ops = &'static [&'static str];
 type Build = fn(&Site) -> Result<Built, String>;

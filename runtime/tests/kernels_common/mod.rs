@@ -47,7 +47,9 @@ pub fn requant(random: &mut Random, channels: usize, depth: usize, signed: bool)
     let narrow = random.below(3);
     let lo = if narrow == 0 { least } else { least + random.below(40) as i32 };
     let hi = if narrow < 2 { greatest } else { greatest - random.below(40) as i32 };
+    let offset = if random.below(2) == 0 { 0 } else { channels };
     Requant {
+        offset: (0..offset).map(|_| (random.unit() - 0.5) * spread).collect(),
         bias: (0..channels).map(|_| ((random.unit() - 0.5) * spread) as i32).collect(),
         mult: (0..channels).map(|_| (0.3 + random.unit()) * 60.0 / spread).collect(),
         out: OutputRange { zero, lo, hi, signed, hard_swish: None },

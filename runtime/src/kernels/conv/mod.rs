@@ -83,11 +83,7 @@ impl PackedConv {
             let groups = (0..geometry.groups)
                 .map(|group| {
                     let of = group * outputs..(group + 1) * outputs;
-                    let part = Requant {
-                        bias: requant.bias.get(of.clone()).unwrap_or_default().to_vec(),
-                        mult: requant.mult[of.clone()].to_vec(),
-                        out: requant.out,
-                    };
+                    let part = requant.part(of.clone());
                     let zeros = w_zero.get(of.clone()).unwrap_or_default();
                     let rows = &reordered[of.start * depth..of.end * depth];
                     Panels::new(isa, rows, band.segments().to_vec(), x_zero, zeros, &part)

@@ -60,6 +60,7 @@ unsafe fn sums<const NV: usize, const WHOLE: bool>(
     let packed = &weights.packed.as_slice()[block.weights..][..groups * NV * 32];
     let bias = &weights.bias[block.params..][..8 * NV];
     let mult = &weights.mult[block.params..][..8 * NV];
+    let offset = weights.offset.get(block.params..block.params + 8 * NV);
     let zero = _mm256_setzero_si256();
     // SAFETY: the slices have `NV` vectors, per group or in all; the caller vouches for the taps,
     // of which a partial block reads its channels only.
@@ -98,9 +99,15 @@ unsafe fn sums<const NV: usize, const WHOLE: bool>(
         }
         std::array::from_fn(|j| {
             let scale = _mm256_loadu_ps(mult.as_ptr().add(8 * j));
+            let acc = _mm256_cvtepi32_ps(acc[j]);
+            let acc = match offset {
+                None => acc,
+                Some(offset) => _mm256_add_ps(acc, _mm256_loadu_ps(offset.as_ptr().add(8 * j))),
+            };
+            let x = _mm256_mul_ps(acc, scale);
             match weights.store.hard_swish {
-                None => _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[j]), scale)),
-                Some(inv) => curved(acc[j], scale, inv),
+                None => _mm256_cvtps_epi32(x),
+                Some(inv) => curved(x, inv),
             }
         })
     }

@@ -108,11 +108,13 @@ unsafe fn sums<const KIND: u8>(weights: &Weights, block: &Block, taps: &[*const 
     part.words(acc, zero_of(weights))
 }
 
-/// Weights, bias and multipliers of two vectors.
+/// Weights, bias, offsets and multipliers of two vectors.
 pub(super) struct Part {
     weights: *const i8,
     pub bias: [__m512i; 2],
     pub mult: [__m512; 2],
+    /// 32 offsets, or null.
+    offset: *const f32,
     hard_swish: Option<f32>,
 }
 
@@ -124,12 +126,14 @@ impl Part {
         let packed = &weights.packed.as_slice()[block.weights + bytes..][..weights.groups * 128];
         let bias = &weights.bias[block.params + params..][..32];
         let mult = &weights.mult[block.params + params..][..32];
+        let offset = weights.offset.get(block.params + params..block.params + params + 32);
         // SAFETY: the slices have 32 elements.
         unsafe {
             Part {
                 weights: packed.as_ptr(),
                 bias: std::array::from_fn(|j| _mm512_loadu_si512(bias.as_ptr().add(16 * j).cast())),
                 mult: std::array::from_fn(|j| _mm512_loadu_ps(mult.as_ptr().add(16 * j))),
+                offset: offset.map_or(std::ptr::null(), <[f32]>::as_ptr),
                 hard_swish: weights.store.hard_swish,
             }
         }
@@ -148,9 +152,17 @@ impl Part {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
     pub(super) fn words(&self, acc: [__m512i; 2], zero: Option<__m512i>) -> __m512i {
-        let [a, b]: [__m512i; 2] = std::array::from_fn(|j| match self.hard_swish {
-            None => _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[j]), self.mult[j])),
-            Some(inv) => curved(acc[j], self.mult[j], inv),
+        let [a, b]: [__m512i; 2] = std::array::from_fn(|j| {
+            let mut acc = _mm512_cvtepi32_ps(acc[j]);
+            if !self.offset.is_null() {
+                // SAFETY: there are 32 offsets.
+                acc = _mm512_add_ps(acc, unsafe { _mm512_loadu_ps(self.offset.add(16 * j)) });
+            }
+            let x = _mm512_mul_ps(acc, self.mult[j]);
+            match self.hard_swish {
+                None => _mm512_cvtps_epi32(x),
+                Some(inv) => curved(x, inv),
+            }
         });
         let words = _mm512_packs_epi32(a, b);
         zero.map_or(words, |zero| _mm512_adds_epi16(words, zero))

@@ -94,6 +94,8 @@ pub(super) struct Weights {
     pub plain: Vec<i16>,
     /// Bias with the activation zero point folded in, in block order.
     pub bias: Vec<i32>,
+    /// Float offsets in block order; empty if there are none.
+    pub offset: Vec<f32>,
     /// Multipliers in block order.
     pub mult: Vec<f32>,
     pub store: Store,
@@ -128,6 +130,7 @@ impl Weights {
             blocks: Vec::new(),
             plain: Vec::new(),
             bias: Vec::new(),
+            offset: Vec::new(),
             mult: Vec::new(),
             store: Store::new(&requant.out),
             lo: (requant.out.lo + shift) as u8,
@@ -136,6 +139,7 @@ impl Weights {
         if form == Form::Plain {
             this.plain = (0..taps * channels).map(|i| weight(i % channels, i / channels) as i16).collect();
             this.bias = (0..channels).map(bias_of).collect();
+            this.offset = requant.offset.clone();
             this.mult = requant.mult.clone();
             return this;
         }
@@ -150,6 +154,7 @@ impl Weights {
         }
         this.packed = Lines::zeroed(bytes);
         this.bias = vec![0; params];
+        this.offset = if requant.offset.is_empty() { Vec::new() } else { vec![0.0; params] };
         this.mult = vec![0.0; params];
         for block in &this.blocks {
             for vector in 0..block.vectors {
@@ -167,6 +172,9 @@ impl Weights {
                     let channel = block.channel + local;
                     this.bias[block.params + vector * width + lane] = bias_of(channel);
                     this.mult[block.params + vector * width + lane] = requant.mult[channel];
+                    if let Some(offset) = this.offset.get_mut(block.params + vector * width + lane) {
+                        *offset = requant.offset[channel];
+                    }
                     for (group, members) in lanes.iter().enumerate() {
                         let index = (vector / 2 * lanes.len() + group) * 2 + vector % 2;
                         let at = block.weights + (index * width + lane) * 4;

@@ -36,10 +36,10 @@ pub(super) fn row(packed: &PackedDepthwise, x: &[u8], row: usize, out: &mut [u8]
                     }
                 }
             }
-            for ((out, &acc), &mult) in
-                pixel[block.clone()].iter_mut().zip(acc.iter()).zip(&weights.mult[block.clone()])
-            {
-                *out = weights.store.apply(acc as f32 * mult);
+            let outputs = pixel[block.clone()].iter_mut().zip(acc.iter()).enumerate();
+            for (i, (out, &acc)) in outputs {
+                let offset = weights.offset.get(first + i).copied().unwrap_or(0.0);
+                *out = weights.store.apply((acc as f32 + offset) * weights.mult[first + i]);
             }
         }
     }

@@ -108,9 +108,20 @@ unsafe fn tile<const MR: usize, const NV: usize>(call: &Call<'_>, panel: &Panel,
 
         let scale = panels.mult.as_ptr().add(panel.params);
         let mut scale: [__m256; NV] = std::array::from_fn(|j| _mm256_loadu_ps(scale.add(8 * j)));
-        if let Some(inv) = panels.store.hard_swish {
+        if panels.store.hard_swish.is_some() || !panels.offset.is_empty() {
+            // Rounding the steps again changes nothing: what no float holds exactly lies beyond every bound.
+            let offset: [__m256; NV] = match panels.offset.get(panel.params..panel.params + 8 * NV) {
+                Some(offset) => std::array::from_fn(|j| _mm256_loadu_ps(offset.as_ptr().add(8 * j))),
+                None => [_mm256_setzero_ps(); NV],
+            };
             unrolled!(i < MR, {
-                acc[i] = std::array::from_fn(|j| curved(acc[i][j], scale[j], inv));
+                acc[i] = std::array::from_fn(|j| {
+                    let x = _mm256_mul_ps(_mm256_add_ps(_mm256_cvtepi32_ps(acc[i][j]), offset[j]), scale[j]);
+                    match panels.store.hard_swish {
+                        None => _mm256_cvtps_epi32(x),
+                        Some(inv) => curved(x, inv),
+                    }
+                });
             });
             scale = [_mm256_set1_ps(1.0); NV];
         }
@@ -184,12 +195,10 @@ pub(crate) fn rounded(acc: __m256i, scale: __m256) -> __m256i {
     _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale))
 }
 
-/// The hard swish of accumulators in output steps. Rounding it again changes nothing: what no float
-/// holds exactly lies beyond every bound.
+/// The hard swish of real numbers, in output steps.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn curved(acc: __m256i, scale: __m256, inv: f32) -> __m256i {
-    let x = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), scale);
+pub(crate) fn curved(x: __m256, inv: f32) -> __m256i {
     let (three, six) = (_mm256_set1_ps(3.0), _mm256_set1_ps(6.0));
     let gate = _mm256_min_ps(six, _mm256_max_ps(_mm256_setzero_ps(), _mm256_add_ps(x, three)));
     let y = _mm256_div_ps(_mm256_mul_ps(x, gate), six);

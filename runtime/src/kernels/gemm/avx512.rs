@@ -148,9 +148,20 @@ unsafe fn tile<const MR: usize, const NV: usize, const HALF: bool, const FULL: b
 
         let scale = panels.mult.as_ptr().add(panel.params);
         let mut scale: [__m512; NV] = std::array::from_fn(|j| _mm512_loadu_ps(scale.add(16 * j)));
-        if let Some(inv) = panels.store.hard_swish {
+        if panels.store.hard_swish.is_some() || !panels.offset.is_empty() {
+            // Rounding the steps again changes nothing: what no float holds exactly lies beyond every bound.
+            let offset: [__m512; NV] = match panels.offset.get(panel.params..panel.params + 16 * NV) {
+                Some(offset) => std::array::from_fn(|j| _mm512_loadu_ps(offset.as_ptr().add(16 * j))),
+                None => [_mm512_setzero_ps(); NV],
+            };
             unrolled!(i < MR, {
-                acc[i] = std::array::from_fn(|j| curved(acc[i][j], scale[j], inv));
+                acc[i] = std::array::from_fn(|j| {
+                    let x = _mm512_mul_ps(_mm512_add_ps(_mm512_cvtepi32_ps(acc[i][j]), offset[j]), scale[j]);
+                    match panels.store.hard_swish {
+                        None => _mm512_cvtps_epi32(x),
+                        Some(inv) => curved(x, inv),
+                    }
+                });
             });
             scale = [_mm512_set1_ps(1.0); NV];
         }
@@ -215,12 +226,10 @@ fn rounded(acc: __m512i, scale: __m512) -> __m512i {
     _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale))
 }
 
-/// The hard swish of accumulators in output steps. Rounding it again changes nothing: what no float
-/// holds exactly lies beyond every bound.
+/// The hard swish of real numbers, in output steps.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(crate) fn curved(acc: __m512i, scale: __m512, inv: f32) -> __m512i {
-    let x = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale);
+pub(crate) fn curved(x: __m512, inv: f32) -> __m512i {
     let (three, six) = (_mm512_set1_ps(3.0), _mm512_set1_ps(6.0));
     let gate = _mm512_min_ps(six, _mm512_max_ps(_mm512_setzero_ps(), _mm512_add_ps(x, three)));
     let y = _mm512_div_ps(_mm512_mul_ps(x, gate), six);

@@ -22,7 +22,7 @@ use crate::isa::Isa;
 /// use quantir_runtime::isa::Isa;
 /// use quantir_runtime::kernels::{OutputRange, PackedGemm, Requant};
 ///
-/// let requant = Requant { bias: vec![10, -10], mult: vec![0.5, 0.25], out: OutputRange::u8(3) };
+/// let requant = Requant { bias: vec![10, -10], offset: vec![], mult: vec![0.5, 0.25], out: OutputRange::u8(3) };
 /// let gemm = PackedGemm::new(Isa::detect(), &[1, 2, 3, -1, 0, 1], 2, 3, 1, &[], &requant)?;
 /// let mut out = [0; 2];
 /// gemm.run(&[5, 6, 7], 3, 1, &mut out, 2);

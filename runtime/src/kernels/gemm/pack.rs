@@ -82,6 +82,8 @@ pub(crate) struct Panels {
     pub plain: Vec<i16>,
     /// Bias with the activation zero point folded in, in panel order.
     pub bias: Vec<i32>,
+    /// Float offsets in panel order; empty if there are none.
+    pub offset: Vec<f32>,
     /// Multipliers in panel order.
     pub mult: Vec<f32>,
     pub store: Store,
@@ -139,7 +141,8 @@ pub(crate) fn choose_isa(
         } else {
             low.abs().max(high.abs())
         };
-        let largest = bound as f64 * f64::from(requant.mult[channel].abs());
+        let bound = bound as f64 + f64::from(requant.offset_of(channel).abs());
+        let largest = bound * f64::from(requant.mult[channel].abs());
         // A hard swish does not enlarge.
         let steps = largest * f64::from(requant.out.hard_swish.unwrap_or(1.0));
         vectors &= largest.max(steps) < (1u64 << 30) as f64;
@@ -184,6 +187,7 @@ impl Panels {
             weights: Lines::zeroed(0),
             plain: Vec::new(),
             bias: Vec::new(),
+            offset: Vec::new(),
             mult: Vec::new(),
             store,
             lo: (requant.out.lo + shift) as u8,
@@ -193,6 +197,7 @@ impl Panels {
             packed.plain =
                 (0..n * depth).map(|i| i16::from(weights[i]) - zero_of(i / depth) as i16).collect();
             packed.bias = (0..n).map(bias_of).collect();
+            packed.offset = requant.offset.clone();
             packed.mult = requant.mult.clone();
             return packed;
         };
@@ -210,6 +215,7 @@ impl Panels {
         }
         packed.weights = Lines::zeroed(bytes);
         packed.bias = vec![0; params];
+        packed.offset = if requant.offset.is_empty() { Vec::new() } else { vec![0.0; params] };
         packed.mult = vec![0.0; params];
         for panel in &packed.panels {
             for vector in 0..panel.vectors {
@@ -222,6 +228,9 @@ impl Panels {
                     let param = panel.params + vector * layout.lanes + lane;
                     packed.bias[param] = bias_of(channel);
                     packed.mult[param] = requant.mult[channel];
+                    if let Some(offset) = packed.offset.get_mut(param) {
+                        *offset = requant.offset[channel];
+                    }
                     let row = &weights[channel * depth..][..depth];
                     let (mut group, mut k) = (0, 0);
                     for segment in &packed.segments {

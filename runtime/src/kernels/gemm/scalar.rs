@@ -16,7 +16,8 @@ pub(crate) fn run(panels: &Panels, src: &[u8], rows: Rows<'_>, m: usize, out: &m
                 acc = acc.wrapping_add(dot(&src[base + segment.offset..][..segment.len], head));
                 weights = rest;
             }
-            *output = panels.store.apply(acc as f32 * panels.mult[channel]);
+            let offset = panels.offset.get(channel).copied().unwrap_or(0.0);
+            *output = panels.store.apply((acc as f32 + offset) * panels.mult[channel]);
         }
     }
 }
