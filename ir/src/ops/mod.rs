@@ -289,6 +289,7 @@ pub mod constant;
 pub mod conv;
 pub mod conv_transpose;
 pub mod cumsum;
+mod dynamic;
 pub(crate) mod elementwise;
 pub mod embedding;
 pub mod expand;
@@ -417,6 +418,12 @@ ops! {
     rnn_cell::LstmCell,
     rnn_cell::GruCell,
     rnn_cell::RnnCell,
+    rnn::LstmDynamic,
+    rnn::GruDynamic,
+    rnn::RnnDynamic,
+    rnn_cell::LstmCellDynamic,
+    rnn_cell::GruCellDynamic,
+    rnn_cell::RnnCellDynamic,
     shape::ShapeOf,
     identity::Identity,
     identity::Dropout,

@@ -4,10 +4,10 @@ use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::keyword_enum;
 use crate::ops::activation::sigmoid;
-use crate::ops::operand::{agree, float, same_elem, store};
+use crate::ops::operand::{agree, float, same_elem, store, weight};
 use crate::ops::{Eval, Infer};
 use crate::tensor::Tensor;
-use crate::types::{Shape, Type};
+use crate::types::{Elem, Shape, Storage, Type};
 
 keyword_enum! {
     /// The function of a simple recurrent layer.
@@ -324,4 +324,16 @@ pub(crate) fn float_linear(rows: &[f32], w: &Tensor, bias: Option<&[f32]>) -> Re
         sums.chunks_exact_mut(outputs.max(1)).for_each(|r| r.iter_mut().zip(b).for_each(|(v, b)| *v += b));
     }
     Ok(sums)
+}
+
+/// Refuses weights of a dynamic form that are neither `f16` nor `i8` with one scale or one for each row; and layers
+/// without biases, which PyTorch refuses too.
+pub(crate) fn dynamic_weight(op: &str, bias: bool, w: &Type) -> Result<(), Reason> {
+    if !bias {
+        return Err(Reason::new(format!("`{op}` needs biases")).help("give biases of zeros"));
+    }
+    if w.elem == Elem::Plain(Storage::F16) {
+        return Ok(());
+    }
+    weight(op, w).map(|_| ())
 }
