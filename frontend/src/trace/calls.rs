@@ -190,6 +190,8 @@ methods! {
     expand(shape: impl Sizes) -> Traced = expand, "expand";
     /// Repeats the whole along each axis.
     repeat(times: &[u32]) -> Traced = repeat, "repeat";
+    /// Takes all axes of length 1 away: `x.squeeze()`.
+    squeeze_all() -> Traced = squeeze_all, "squeeze";
     /// Cuts an axis into parts of these lengths.
     split_with_sizes(sizes: &[i64], dim: i64) -> Tuple = split_sizes, "split";
     /// `max(x, 0)`.

@@ -54,6 +54,7 @@ pub(super) struct State {
     attrs: Vec<String>,
     leaf_names: Vec<String>,
     leaf_classes: Vec<String>,
+    eager: bool,
 }
 
 /// The handle through which modules add to the graph. Cheap to clone; all clones are one tracing.
@@ -83,6 +84,7 @@ impl Cx {
         weights: Weights,
         leaf_names: Vec<String>,
         leaf_classes: Vec<String>,
+        eager: bool,
     ) -> Cx {
         Cx(Rc::new(RefCell::new(State {
             graph: Graph::new(name, Phase::Float),
@@ -97,6 +99,7 @@ impl Cx {
             attrs: Vec::new(),
             leaf_names,
             leaf_classes,
+            eager,
         })))
     }
 
@@ -205,6 +208,35 @@ impl Cx {
         if leaf {
             s.unit = None;
         }
+        y
+    }
+
+    /// Notes a container that is never called itself, so that its class is known.
+    pub fn module(&self, name: &str, class: &str) {
+        let parent = self.path();
+        let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
+        self.edit().modules.entry(path.into()).or_insert_with(|| class.into());
+    }
+
+    /// Runs a method of a module that is not called itself: in eager mode the nodes are one unit that carries the module's path
+    /// and class, else they are plain calls of functions.
+    #[track_caller]
+    pub(super) fn functional(&self, name: &str, class: &str, f: impl FnOnce() -> Traced) -> Traced {
+        self.module(name, class);
+        let outer = self.state().unit.is_some();
+        if !self.state().eager || outer {
+            return f();
+        }
+        let parent = self.path();
+        let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
+        let span = here();
+        self.edit().scopes.push(Scope { path, class: class.into(), span });
+        let site = self.site(Call::Module);
+        self.edit().unit = Some(Unit { name: site.name.clone(), loc: site.loc.clone() });
+        let y = f();
+        let mut s = self.edit();
+        s.unit = None;
+        s.scopes.pop();
         y
     }
 

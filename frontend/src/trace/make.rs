@@ -216,6 +216,11 @@ pub(super) fn squeeze(site: &Site, x: &Traced, dim: i64) -> Traced {
         Ok(ops::Reshape { shape }.into())
     })
 }
+pub(super) fn squeeze_all(site: &Site, x: &Traced) -> Traced {
+    last(site, x, |t| {
+        Ok(ops::Reshape { shape: t.shape.0.iter().filter(|d| !d.is(1)).cloned().collect() }.into())
+    })
+}
 pub(super) fn unsqueeze(site: &Site, x: &Traced, dim: i64) -> Traced {
     last(site, x, |t| {
         let mut shape = t.shape.0.clone();
@@ -666,7 +671,8 @@ pub(super) fn adaptive_avg_pool(site: &Site, x: &Traced, rank: usize, out: &[Opt
         return site.fail(Reason::new(format!("{t} has too few axes for pooling over {rank}")));
     };
     let out = |i: usize| if out.len() == 1 { out[0] } else { out.get(i).copied().flatten() };
-    if (0..rank).all(|i| out(i) == Some(1)) {
+    let fixed = t.shape.0[front..].iter().all(|d| d.as_lit().is_some());
+    if !fixed && (0..rank).all(|i| out(i) == Some(1)) {
         let axes = (front as u32..t.rank() as u32).collect();
         return site.finish(ops::Reduce { kind: Reduction::Mean, axes, keep: true }, &[x]);
     }

@@ -17,6 +17,7 @@ pub mod functional;
 mod index;
 mod make;
 mod names;
+pub mod nn;
 mod size;
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ impl Traced {
     }
     /// One that no tracing has made, because of `diag`, which the tracing that uses it reports.
     pub(super) fn broken(diag: Diag) -> Traced {
-        let cx = Cx::new("", Weights::default(), Vec::new(), Vec::new());
+        let cx = Cx::new("", Weights::default(), Vec::new(), Vec::new(), false);
         cx.error(diag);
         Traced { cx, value: None }
     }

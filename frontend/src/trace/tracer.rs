@@ -198,6 +198,7 @@ pub struct Tracer {
     inputs: Vec<(String, Type)>,
     leaf_names: Vec<String>,
     leaf_classes: Vec<String>,
+    eager: bool,
 }
 
 impl Tracer {
@@ -231,10 +232,16 @@ impl Tracer {
         self
     }
 
+    /// Keeps what marks a model for eager mode: calls of [`nn::FloatFunctional`](super::nn::FloatFunctional) carry its path.
+    pub fn eager(mut self) -> Tracer {
+        self.eager = true;
+        self
+    }
+
     /// Begins a tracing without a root module; [`Cx::finish`] ends it.
     pub fn begin(self) -> Cx {
         let name = self.name.unwrap_or_else(|| "model".into());
-        Cx::new(&name, self.weights, self.leaf_names, self.leaf_classes)
+        Cx::new(&name, self.weights, self.leaf_names, self.leaf_classes, self.eager)
     }
 
     /// Runs `model` once on stand-ins of the inputs. Fails with everything that went wrong, not with the first of it.
