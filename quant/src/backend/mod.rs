@@ -6,6 +6,8 @@
 mod dtype;
 mod entry;
 mod pattern;
+mod pytorch;
+mod runtime;
 
 use indexmap::IndexMap;
 

@@ -18,6 +18,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use crate::Error;
+use crate::call_type::canonical;
 
 /// An operand of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -197,11 +198,6 @@ fn letter(i: usize) -> String {
         Ok(k) if k < 23 => char::from(b'a' + k).to_string(),
         _ => format!("v{i}"),
     }
-}
-
-/// The one spelling of a call type.
-fn canonical(op: &str) -> String {
-    op.to_string()
 }
 
 impl PartialEq for Pattern {
