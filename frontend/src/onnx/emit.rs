@@ -27,6 +27,31 @@ impl<'m> Import<'m> {
         self.emit(node, op, ins, &name)
     }
 
+    /// Adds `op` with several results as a step on the way to the node's results.
+    pub fn helpers<I>(
+        &mut self,
+        node: &Node<'m>,
+        op: impl Into<Op>,
+        ins: I,
+        suffix: &str,
+    ) -> Result<Vec<ValueId>, Fail>
+    where
+        I: IntoIterator,
+        I::Item: Into<Option<ValueId>>,
+    {
+        let name = format!("{}.{suffix}", main_name(node));
+        let mut edit = self.graph.edit_end();
+        edit.path(node.path.clone());
+        let outs = edit.op_as(op, ins, &[]).map_err(|r| fail(r.diag("type")))?;
+        for (i, v) in outs.iter().enumerate() {
+            edit.name(*v, &if i == 0 { name.clone() } else { format!("{name}.{i}") });
+        }
+        let outs = outs.to_vec();
+        let edit = edit.finish();
+        self.graph.apply(edit).map_err(fail)?;
+        Ok(outs)
+    }
+
     /// Adds `op` as what the node computes.
     pub fn finish<I>(&mut self, node: &Node<'m>, op: impl Into<Op>, ins: I) -> Result<(), Fail>
     where

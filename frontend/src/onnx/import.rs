@@ -52,7 +52,7 @@ pub fn import_model(
     let needed = order::needed(graph, |name| cx.is_known(name))?;
 
     for index in &needed {
-        graph.node[*index].input.iter().for_each(|i| cx.declare_use(i));
+        order::operands(graph, *index).into_iter().for_each(|i| cx.declare_use(i));
     }
     graph.output.iter().for_each(|o| cx.declare_use(o.name()));
 

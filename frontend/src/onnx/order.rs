@@ -52,7 +52,7 @@ fn live(graph: &GraphProto, maker: &HashMap<&str, usize>) -> Vec<bool> {
 }
 
 /// Names that node `i` reads: its operands and what its subgraphs capture.
-fn operands(graph: &GraphProto, i: usize) -> Vec<&str> {
+pub fn operands(graph: &GraphProto, i: usize) -> Vec<&str> {
     let mut names = Vec::new();
     let mut todo = vec![&graph.node[i]];
     while let Some(node) = todo.pop() {

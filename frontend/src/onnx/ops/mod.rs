@@ -1,6 +1,7 @@
 //! What each ONNX op becomes: one file for each family, one table in each file.
 
 mod activation;
+mod bag;
 mod constant;
 mod conv;
 mod elementwise;
@@ -9,6 +10,7 @@ mod movement;
 mod norm;
 mod pool;
 mod quantized;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
@@ -25,8 +27,9 @@ pub type Handler = for<'a, 'm> fn(&'a mut Import<'m>, &'a Node<'m>) -> Result<()
 /// Ops of one family by name.
 pub type Table = &'static [(&'static str, Handler)];
 
-const FAMILIES: [Table; 13] = [
+const FAMILIES: [Table; 15] = [
     activation::OPS,
+    bag::OPS,
     constant::OPS,
     conv::OPS,
     elementwise::OPS,
@@ -35,6 +38,7 @@ const FAMILIES: [Table; 13] = [
     norm::OPS,
     pool::OPS,
     quantized::OPS,
+    recurrent::OPS,
     reduce::OPS,
     reshape::OPS,
     resize::OPS,

@@ -1,7 +1,7 @@
 //! Reductions.
 
 use quantir_ir::ops::reduce::Reduction;
-use quantir_ir::ops::{Act, Add, ArgMax, Exp, Log, Neg, Reduce, Slice, Sub};
+use quantir_ir::ops::{Act, Add, ArgMax, Cumsum, Exp, Log, Neg, Reduce, Slice, Sub};
 use quantir_ir::{Dim, Op, Tensor, ValueId};
 
 use super::super::ctx::Import;
@@ -19,6 +19,7 @@ pub(super) const OPS: Table = &[
     ("ReduceSumSquare", |cx, n| reduce(cx, n, Reduction::SumSquare)),
     ("ReduceLogSum", log_sum),
     ("ReduceLogSumExp", log_sum_exp),
+    ("CumSum", cumsum),
     ("ArgMax", arg_max),
     ("ArgMin", arg_min),
 ];
@@ -50,6 +51,15 @@ fn reduce<'m>(cx: &mut Import<'m>, node: &Node<'m>, kind: Reduction) -> Result<(
         Some((list, _)) if list.is_empty() => cx.forward(node, 0),
         Some((axes, keep)) => cx.finish(node, Reduce { kind, axes, keep }, [x]),
     }
+}
+
+fn cumsum<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
+    let x = cx.value(node, 0)?;
+    let at = cx.ints(node, 1, "axis")?;
+    let [at] = at.as_slice() else { return Err(Fail::invalid("its axis is not one number")) };
+    let axis = axis(*at, cx.rank(x))? as u32;
+    let (exclusive, reverse) = (node.flag("exclusive", false)?, node.flag("reverse", false)?);
+    cx.finish(node, Cumsum { axis, exclusive, reverse }, [x])
 }
 
 fn log_sum<'m>(cx: &mut Import<'m>, node: &Node<'m>) -> Result<(), Fail> {
