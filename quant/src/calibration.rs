@@ -4,8 +4,8 @@
 //! $act0 = min -2.1 max 2.64 n 32 -> u8[0:127] scale 0.037322834 zp 56
 //! $w0 = min -0.5 max 0.5 n 1 -> i8[-128:127] axis 0 scale [0.0039,0.0021] zp 0
 //! ```
-//! One line for each observer in the order of its declaration; `n` counts batches, `nonfinite` follows it if any number seen was NaN
-//! or infinite. Empty lines and lines that start with `#` mean nothing. A line may be edited by hand: convert takes
+//! One line for each observer in the order of its declaration; `n` counts batches, `nonfinite` follows it if any number seen was infinite
+//! Empty lines and lines that start with `#` mean nothing. A line may be edited by hand: convert takes
 //! the quantization as written.
 
 use std::fmt;
@@ -39,16 +39,13 @@ impl Calibration {
         self.entries.get(observer).map(|e| &e.quant)
     }
 
-    /// Warnings for observers that saw NaN or infinities.
+    /// Warnings for observers that saw infinities.
     pub fn warnings(&self) -> Vec<Diag> {
         let bad = self.entries.iter().filter(|(_, e)| e.stats.nonfinite > 0);
         bad.map(|(name, e)| {
             let mut d = Diag::error(
                 "nonfinite",
-                format!(
-                    "`${name}` saw {} numbers that are NaN or infinite; they were ignored",
-                    e.stats.nonfinite
-                ),
+                format!("`${name}` saw {} infinite numbers; they were ignored", e.stats.nonfinite),
             );
             d.severity = quantir_ir::Severity::Warning;
             d.help("look for the op that produces them, or for broken calibration data")

@@ -14,6 +14,14 @@ pub enum Error {
         /// How many numbers were seen, none of them finite.
         nonfinite: u64,
     },
+    /// The observer was shown NaN.
+    #[error(
+        "{count} of the numbers seen are NaN; look for the op that produces them, or for broken calibration data"
+    )]
+    Nan {
+        /// How many.
+        count: u64,
+    },
     /// Parameters were asked of an observer that only marks a value.
     #[error("an observer of kind `{kind}` has no parameters: it {does}")]
     Passive {

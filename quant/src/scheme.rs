@@ -2,57 +2,65 @@
 
 use std::sync::Arc;
 
-use quantir_ir::{ObserverSpec, QParams, Quant, Storage, Zeros};
+use quantir_ir::{ObserverSpec, QParams, Quant, Zeros};
 
 use crate::Error;
 
 /// The least scale, unless an observer says otherwise: `2⁻²³`.
-pub const EPS: f32 = f32::EPSILON;
+pub const EPS: f32 = ObserverSpec::EPS;
 
 /// Scale and zero point for data between `min` and `max` (`_calculate_qparams` of PyTorch, in `f32`).
 ///
-/// The range is widened to hold 0. Affine: `scale = max((max − min) / (qmax − qmin), 2⁻²³)`,
-/// `zero = clamp(qmin − rne(min / scale), qmin, qmax)`. Symmetric: `scale = max(max(−min, max) / ((qmax − qmin) / 2), 2⁻²³)`
+/// The range is widened to hold 0. Affine: `scale = max((max − min) / (qmax − qmin), eps)`,
+/// `zero = clamp(qmin − rne(min / scale), qmin, qmax)`. Symmetric: `scale = max(max(−min, max) / ((qmax − qmin) / 2), eps)`
 /// with zero point 0 for signed storage, 128 for full unsigned 8 bit (the middle of the storage), and
-/// `(qmin + qmax) / 2` for a narrower unsigned range. A range too wide for `f32` is computed in `f64`.
-pub fn scale_zero(min: f32, max: f32, range: (i64, i64), storage: Storage, symmetric: bool) -> (f32, i32) {
+/// `⌊(qmin + qmax) / 2⌋` for a narrower unsigned range or one that the user chose. A range too wide for `f32` is computed in `f64`.
+pub fn scale_zero(spec: &ObserverSpec, min: f32, max: f32) -> (f32, i32) {
     let (neg, pos) = (min.min(0.0), max.max(0.0));
-    let (qmin, qmax) = range;
+    let (qmin, qmax) = spec.range;
     let levels = (qmax - qmin) as f32;
     let or_wide = |narrow: f32, wide: f64| if narrow.is_finite() { narrow } else { wide as f32 };
-    if symmetric {
+    if spec.symmetric {
         let reach = (-neg).max(pos);
         let half = levels / 2.0;
-        let scale = or_wide(reach / half, f64::from(reach) / f64::from(half)).max(EPS);
-        let zero = match storage.int_range() {
+        let scale = or_wide(reach / half, f64::from(reach) / f64::from(half)).max(spec.eps);
+        let zero = match spec.storage.int_range() {
             Some((lo, _)) if lo < 0 => 0,
-            Some(full) if full == range => (full.1 + 1) / 2,
+            Some(full) if full == spec.range && !spec.custom_range => (full.1 + 1) / 2,
             _ => (qmin + qmax).div_euclid(2),
         };
         (scale, zero.clamp(qmin, qmax) as i32)
     } else {
         let wide = (f64::from(pos) - f64::from(neg)) / f64::from(levels);
-        let scale = or_wide((pos - neg) / levels, wide).max(EPS);
+        let scale = or_wide((pos - neg) / levels, wide).max(spec.eps);
         let steps = f64::from((neg / scale).round_ties_even());
         let zero = (qmin as f64 - steps).clamp(qmin as f64, qmax as f64);
         (scale, zero as i32)
     }
 }
 
+/// Scale and float zero point for data between `min` and `max`, which need not hold 0: `scale = (max − min) / (qmax − qmin)`, 1 if not
+/// above `eps`, and `zero = −min / scale`.
+pub fn scale_zero_float(spec: &ObserverSpec, min: f32, max: f32) -> (f32, f32) {
+    let scale = (max - min) / (spec.range.1 - spec.range.0) as f32;
+    let scale = if scale > spec.eps { scale } else { 1.0 };
+    (scale, -min / scale)
+}
+
 /// The quantization that `spec` asks for, given the range of the data: one pair per tensor, or one for each index of its axis.
 pub fn quant_from_range(spec: &ObserverSpec, min: &[f32], max: &[f32]) -> Result<Quant, Error> {
     check(spec)?;
-    let pairs: Vec<(f32, i32)> = min
-        .iter()
-        .zip(max)
-        .map(|(&lo, &hi)| scale_zero(lo, hi, spec.range, spec.storage, spec.symmetric))
-        .collect();
-    let params = match spec.axis {
-        None => match pairs.as_slice() {
-            [(scale, zero)] => QParams::Tensor { scale: *scale, zero: *zero },
+    let ranges = || min.iter().zip(max).map(|(&lo, &hi)| (lo, hi));
+    let params = match (spec.axis, spec.float_zero) {
+        (None, false) => match ranges().next() {
+            Some((lo, hi)) if min.len() == 1 => {
+                let (scale, zero) = scale_zero(spec, lo, hi);
+                QParams::Tensor { scale, zero }
+            }
             _ => return Err(Error::NoData),
         },
-        Some(axis) => {
+        (Some(axis), false) => {
+            let pairs: Vec<(f32, i32)> = ranges().map(|(lo, hi)| scale_zero(spec, lo, hi)).collect();
             let scale: Arc<[f32]> = pairs.iter().map(|p| p.0).collect();
             let zero = match pairs.first() {
                 Some(&(_, z)) if pairs.iter().all(|p| p.1 == z) => Zeros::All(z),
@@ -60,22 +68,44 @@ pub fn quant_from_range(spec: &ObserverSpec, min: &[f32], max: &[f32]) -> Result
             };
             QParams::Axis { axis, scale, zero }
         }
+        (Some(axis), true) => {
+            // FLOAT
+            let _ = axis;
+            return Err(Error::NoData);
+        }
+        (None, true) => {
+            return Err(Error::Declaration(
+                "float zero points are for tables with a scale for each row".into(),
+            ));
+        }
     };
     Ok(Quant { storage: spec.storage, range: spec.range, params })
 }
 
-/// Whether `spec` names integers that exist.
+/// Whether `spec` names integers that exist, and a scheme that makes sense for them.
 pub fn check(spec: &ObserverSpec) -> Result<(), Error> {
+    let refuse = |why: String| Err(Error::Declaration(why));
     let Some((lo, hi)) = spec.storage.int_range() else {
-        return Err(Error::Declaration(format!("`{}` cannot hold quantized integers", spec.storage)));
+        return refuse(format!("`{}` cannot hold quantized integers", spec.storage));
     };
     let (qmin, qmax) = spec.range;
     if qmin >= qmax || qmin < lo || qmax > hi || i32::try_from(qmin).is_err() || i32::try_from(qmax).is_err()
     {
-        return Err(Error::Declaration(format!(
-            "range [{qmin}:{qmax}] does not lie within `{}` [{lo}:{hi}]",
-            spec.storage
-        )));
+        return refuse(format!("range [{qmin}:{qmax}] does not lie within `{}` [{lo}:{hi}]", spec.storage));
+    }
+    if qmin > 0 || qmax < 0 {
+        return refuse(format!("range [{qmin}:{qmax}] does not include 0"));
+    }
+    if !(spec.eps > 0.0 && spec.eps.is_finite()) {
+        return refuse(format!("the least scale, `eps {}`, is not positive and finite", spec.eps));
+    }
+    if spec.float_zero && spec.symmetric {
+        return refuse("a zero point is either fixed (`symmetric`) or a float (`float_qparams`)".into());
+    }
+    if spec.float_zero && spec.axis.is_none() {
+        return refuse(
+            "`float_qparams` is for tables with a scale for each row: write `float_qparams(axis)`".into(),
+        );
     }
     Ok(())
 }
@@ -83,22 +113,32 @@ pub fn check(spec: &ObserverSpec) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quantir_ir::Storage;
 
     #[test]
     fn parameters_are_those_of_pytorch() {
-        let u8_full = |lo, hi| scale_zero(lo, hi, (0, 255), Storage::U8, false);
+        let spec = |range, storage, symmetric| ObserverSpec {
+            range,
+            symmetric,
+            ..ObserverSpec::new("minmax", storage)
+        };
+        let u8_full = |lo, hi| scale_zero(&spec((0, 255), Storage::U8, false), lo, hi);
         assert_eq!(u8_full(1.0, 2.0), (2.0 / 255.0, 0));
         assert_eq!(u8_full(-2.0, -1.0), (2.0 / 255.0, 255));
         assert_eq!(u8_full(0.0, 0.0), (EPS, 0));
-        assert_eq!(scale_zero(-1.0, 3.0, (-64, 63), Storage::I8, false), (4.0 / 127.0, -32));
-        assert_eq!(scale_zero(-1.0, 0.9, (-128, 127), Storage::I8, true), (1.0 / 127.5, 0));
-        assert_eq!(scale_zero(-1.0, 0.9, (-127, 127), Storage::I8, true), (1.0 / 127.0, 0));
-        assert_eq!(scale_zero(-1.0, 0.5, (0, 255), Storage::U8, true).1, 128);
+        assert_eq!(scale_zero(&spec((-64, 63), Storage::I8, false), -1.0, 3.0), (4.0 / 127.0, -32));
+        assert_eq!(scale_zero(&spec((-128, 127), Storage::I8, true), -1.0, 0.9), (1.0 / 127.5, 0));
+        assert_eq!(scale_zero(&spec((-127, 127), Storage::I8, true), -1.0, 0.9), (1.0 / 127.0, 0));
+        let mut full = spec((0, 255), Storage::U8, true);
+        assert_eq!(scale_zero(&full, -1.0, 0.5).1, 128);
+        full.custom_range = true;
+        assert_eq!(scale_zero(&full, -1.0, 0.5).1, 127);
+        assert_eq!(scale_zero(&ObserverSpec { eps: 0.25, ..full }, 0.0, 1e-3).0, 0.25);
     }
 
     #[test]
     fn a_range_wider_than_f32_has_a_finite_scale() {
-        let (scale, zero) = scale_zero(f32::MIN, f32::MAX, (0, 255), Storage::U8, false);
+        let (scale, zero) = scale_zero(&ObserverSpec::new("minmax", Storage::U8), f32::MIN, f32::MAX);
         assert!(scale.is_finite() && (127..=128).contains(&zero));
     }
 }

@@ -155,9 +155,36 @@ impl ObserverTemplate {
             custom_range: self.custom_range,
         }
     }
-    /// Whether an observer can be made of it.
+    /// Whether an observer can be made of it, and the fake quantizer around it.
     pub fn check(&self) -> Result<(), Error> {
-        Observer::new(&self.spec(0)).map(|_| ())
+        let refuse = |why: String| Err(Error::Declaration(why));
+        if self.reduce_range && self.symmetric && self.storage == Storage::U8 {
+            return refuse(
+                "`reduce_range` has no meaning for `symmetric` over `u8`, whose zero point is 128; use `i8`, or `affine`".into(),
+            );
+        }
+        let parameters = Observer::new(&self.spec(0))?;
+        if self.dynamic && !parameters.is_passive() {
+            let last_batch = self.kind == "moving_average" && self.args.first() == Some(&1.0);
+            if self.per_channel || !(self.kind == "minmax" || last_batch) {
+                return refuse(format!(
+                    "`{self}` cannot be dynamic, because its parameters follow from more than one run's data; \
+                     use `placeholder`, `minmax` or `moving_average(1)` with one pair per tensor"
+                ));
+            }
+        }
+        match self.fake {
+            Some(FakeQuant::FusedMovingAvgObsFakeQuantize) if self.kind != "moving_average" => {
+                refuse(format!("`fused_fake_quant` observes by `moving_average`, not by `{}`", self.kind))
+            }
+            Some(FakeQuant::FixedQParamsFakeQuantize) if self.kind != "fixed" => {
+                refuse(format!("`fixed_fake_quant` has the parameters of `fixed`, not of `{}`", self.kind))
+            }
+            Some(_) if parameters.is_passive() => {
+                refuse(format!("nothing can be fake quantized by `{}`, which has no parameters", self.kind))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

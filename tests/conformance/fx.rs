@@ -37,7 +37,8 @@ fn float_outputs() {
         for (o, t) in g.outputs().iter().zip(outs) {
             let want = model.root().at("float_output").at(&o.name).array().f32s();
             let got = t.data::<f32>().unwrap();
-            let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+            let worst =
+                got.iter().zip(&want).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
             if worst > 1e-5 || got.len() != want.len() {
                 bad.push(format!("{name} {}: off by {worst}", o.name));
             }

@@ -69,8 +69,8 @@ impl Golden {
     /// A JSON file of a folder, which may have no arrays.
     pub fn open_in(dir: &Path, file: &str) -> Golden {
         let read = |p: &Path| fs::read(p).unwrap_or_else(|e| panic!("{}: {e}", p.display()));
-        let json =
-            serde_json::from_slice(&read(&dir.join(file))).unwrap_or_else(|e| panic!("{}: {e}", dir.join(file).display()));
+        let json = serde_json::from_slice(&read(&dir.join(file)))
+            .unwrap_or_else(|e| panic!("{}: {e}", dir.join(file).display()));
         let path = dir.join("arrays.safetensors");
         let arrays = if path.is_file() { read_arrays(&read(&path)) } else { BTreeMap::new() };
         Golden { json, arrays }

@@ -80,6 +80,8 @@ named! {
     /// Everything stays `f32`.
     _default_fp32_placeholder_qconfig =>
         q(placeholder_observer(Storage::F32), placeholder_observer(Storage::F32));
+    /// Marks `u8` activations; nothing is said of weights.
+    _default_quint8_placeholder_qconfig => q(placeholder_observer(Storage::U8), identity());
 }
 
 /// The back ends that have defaults.

@@ -3,7 +3,8 @@
 use quantir_ir::{ObserverSpec, QParams, Quant};
 
 use crate::Error;
-use crate::observer::{Accumulate, Stats, arg};
+use crate::observer::minmax::Seen;
+use crate::observer::{Accumulate, State, Stats, arg};
 
 /// Given parameters (PyTorch's `FixedQParamsObserver`), for ops with a known output range such as `sigmoid`.
 #[derive(Clone, Debug)]
@@ -33,10 +34,10 @@ impl Accumulate for Fixed {
         Ok(Fixed { scale, zero: zero as i32, batches: 0, min, max, nonfinite: 0 })
     }
     fn see(&mut self, data: &[f32], _shape: &[usize]) {
-        let (lo, hi, bad) = crate::observer::minmax::finite_range(data);
-        self.min = self.min.min(lo);
-        self.max = self.max.max(hi);
-        self.nonfinite += bad;
+        let seen = Seen::new(data);
+        self.min = self.min.min(seen.min);
+        self.max = self.max.max(seen.max);
+        self.nonfinite += seen.infinite + seen.nan;
         self.batches += u64::from(!data.is_empty());
     }
     fn merge(&mut self, later: Self) -> Result<(), Error> {
@@ -56,5 +57,12 @@ impl Accumulate for Fixed {
     }
     fn stats(&self) -> Stats {
         Stats { min: self.min, max: self.max, batches: self.batches, nonfinite: self.nonfinite }
+    }
+    fn state(&self) -> State {
+        self.stats().state()
+    }
+    fn restore(spec: &ObserverSpec, state: &State) -> Result<Self, Error> {
+        let s = Stats::restore(state);
+        Ok(Fixed { min: s.min, max: s.max, batches: s.batches, nonfinite: s.nonfinite, ..Fixed::new(spec)? })
     }
 }

@@ -8,8 +8,8 @@
 use quantir_ir::{ObserverSpec, Quant};
 
 use crate::Error;
-use crate::observer::minmax::finite_range;
-use crate::observer::{Accumulate, Stats, arg, refuse_args};
+use crate::observer::minmax::Seen;
+use crate::observer::{Accumulate, State, Stats, arg, refuse_args};
 use crate::scheme::quant_from_range;
 
 /// Into how many parts an old bin is cut when the range widens.
@@ -27,6 +27,7 @@ pub struct Histogram {
     max: f32,
     batches: u64,
     nonfinite: u64,
+    nan: u64,
 }
 
 impl Accumulate for Histogram {
@@ -53,6 +54,7 @@ impl Accumulate for Histogram {
             max: f32::NEG_INFINITY,
             batches: 0,
             nonfinite: 0,
+            nan: 0,
         })
     }
 
@@ -61,14 +63,15 @@ impl Accumulate for Histogram {
             return;
         }
         self.batches += 1;
-        let (lo, hi, bad) = finite_range(data);
-        self.nonfinite += bad;
-        if lo > hi {
+        let seen = Seen::new(data);
+        self.nonfinite += seen.infinite + seen.nan;
+        self.nan += seen.nan;
+        if seen.min > seen.max {
             return;
         }
-        let (min, max) = (self.min.min(lo), self.max.max(hi));
+        let (min, max) = (self.min.min(seen.min), self.max.max(seen.max));
         self.widen(min, max);
-        count(&mut self.counts, data, min, max, bad == 0);
+        count(&mut self.counts, data, min, max, seen.infinite + seen.nan == 0);
     }
 
     fn merge(&mut self, mut later: Self) -> Result<(), Error> {
@@ -78,6 +81,7 @@ impl Accumulate for Histogram {
         }
         self.batches += later.batches;
         self.nonfinite += later.nonfinite;
+        self.nan += later.nan;
         if later.counts.is_empty() {
             return Ok(());
         }
@@ -89,6 +93,9 @@ impl Accumulate for Histogram {
     }
 
     fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error> {
+        if self.nan > 0 {
+            return Err(Error::Nan { count: self.nan });
+        }
         if self.counts.is_empty() {
             return Err(match self.batches {
                 0 => Error::NoData,
@@ -102,6 +109,20 @@ impl Accumulate for Histogram {
 
     fn stats(&self) -> Stats {
         Stats { min: self.min, max: self.max, batches: self.batches, nonfinite: self.nonfinite }
+    }
+
+    fn state(&self) -> State {
+        self.stats().state().with("nan", [self.nan as f64]).with("histogram", self.counts.iter().copied())
+    }
+
+    fn restore(spec: &ObserverSpec, state: &State) -> Result<Self, Error> {
+        let (s, counts) = (Stats::restore(state), state.list("histogram").to_vec());
+        let empty = Histogram::new(spec)?;
+        if !counts.is_empty() && (counts.len() != empty.bins || !s.min.is_finite() || !s.max.is_finite()) {
+            return Err(state.unfit(spec, "it has another number of bins, or no range"));
+        }
+        let (min, max, batches, nonfinite) = (s.min, s.max, s.batches, s.nonfinite);
+        Ok(Histogram { counts, min, max, batches, nonfinite, nan: state.count("nan"), ..empty })
     }
 }
 
@@ -383,7 +404,7 @@ mod tests {
         for data in [[0.0, 4.58e-41], [f32::MIN, f32::MAX], [1e38, 1e38], [-3.4e38, 3.4e38]] {
             let mut h = new(&[]);
             h.see(&data, &[2]);
-            h.see(&[1.0, f32::NAN], &[2]);
+            h.see(&[1.0, f32::INFINITY], &[2]);
             h.see(&data, &[2]);
             let q = h.params(&spec(&[])).unwrap();
             assert!(q.check(|_| None).is_ok(), "{q} from {data:?}");

@@ -3,7 +3,7 @@
 use quantir_ir::{ObserverSpec, Quant};
 
 use crate::Error;
-use crate::observer::{Accumulate, Stats, refuse_args};
+use crate::observer::{Accumulate, State, Stats, refuse_args};
 use crate::scheme::quant_from_range;
 
 /// Running minimum and maximum (PyTorch's `MinMaxObserver` and `PerChannelMinMaxObserver`).
@@ -36,6 +36,13 @@ impl Accumulate for MinMax {
     fn stats(&self) -> Stats {
         self.range.stats()
     }
+    fn state(&self) -> State {
+        self.range.state()
+    }
+    fn restore(spec: &ObserverSpec, state: &State) -> Result<Self, Error> {
+        refuse_args(spec, 0, Self::ARGS)?;
+        Ok(MinMax { range: Range::restore(spec, state)? })
+    }
 }
 
 /// Minima and maxima of finite numbers, one pair or one for each index along an axis.
@@ -47,6 +54,8 @@ pub(crate) struct Range {
     pub(crate) max: Vec<f32>,
     pub(crate) batches: u64,
     pub(crate) nonfinite: u64,
+    /// How many of them are NaN.
+    pub(crate) nan: u64,
     /// The first thing that went wrong; kept until parameters are asked for, so that `see` need not fail.
     broken: Option<Broken>,
 }
@@ -59,7 +68,7 @@ enum Broken {
 
 impl Range {
     pub(crate) fn new(axis: Option<u8>) -> Range {
-        Range { axis, min: Vec::new(), max: Vec::new(), batches: 0, nonfinite: 0, broken: None }
+        Range { axis, min: Vec::new(), max: Vec::new(), batches: 0, nonfinite: 0, nan: 0, broken: None }
     }
 
     /// Takes the range of one tensor; to be called once on a new value.
@@ -81,11 +90,12 @@ impl Range {
         self.min = vec![f32::INFINITY; count];
         self.max = vec![f32::NEG_INFINITY; count];
         for (run, chunk) in data.chunks(inner.max(1)).enumerate() {
-            let (lo, hi, bad) = finite_range(chunk);
+            let seen = Seen::new(chunk);
             let c = run % count;
-            self.min[c] = self.min[c].min(lo);
-            self.max[c] = self.max[c].max(hi);
-            self.nonfinite += bad;
+            self.min[c] = self.min[c].min(seen.min);
+            self.max[c] = self.max[c].max(seen.max);
+            self.nonfinite += seen.infinite + seen.nan;
+            self.nan += seen.nan;
         }
     }
 
@@ -98,6 +108,7 @@ impl Range {
     pub(crate) fn join(&mut self, other: Range, lo: impl Fn(f32, f32) -> f32, hi: impl Fn(f32, f32) -> f32) {
         self.batches += other.batches;
         self.nonfinite += other.nonfinite;
+        self.nan += other.nan;
         self.broken = self.broken.or(other.broken);
         if other.min.is_empty() {
             return;
@@ -117,8 +128,11 @@ impl Range {
         }
     }
 
-    /// Whether every index saw a finite number.
+    /// Whether every index saw a finite number, and none a NaN.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.nan > 0 {
+            return Err(Error::Nan { count: self.nan });
+        }
         match self.broken {
             Some(Broken::Length { had, has }) => return Err(Error::AxisLength { had, has }),
             Some(Broken::NoAxis { axis, rank }) => return Err(Error::NoAxis { axis, rank }),
@@ -133,6 +147,28 @@ impl Range {
         Ok(())
     }
 
+    pub(crate) fn state(&self) -> State {
+        State::default()
+            .with("min", self.min.iter().map(|&x| x.into()))
+            .with("max", self.max.iter().map(|&x| x.into()))
+            .with("batches", [self.batches as f64])
+            .with("nonfinite", [self.nonfinite as f64])
+            .with("nan", [self.nan as f64])
+    }
+
+    pub(crate) fn restore(spec: &ObserverSpec, s: &State) -> Result<Range, Error> {
+        let (min, max) = (s.floats("min"), s.floats("max"));
+        if min.len() != max.len() {
+            return Err(s.unfit(spec, "it has not as many maxima as minima"));
+        }
+        if spec.axis.is_none() && min.len() > 1 {
+            return Err(s.unfit(spec, "it has ranges along an axis"));
+        }
+        let batches = s.number("batches", f64::from(u8::from(!min.is_empty()))) as u64;
+        let (nonfinite, nan) = (s.count("nonfinite"), s.count("nan"));
+        Ok(Range { min, max, batches, nonfinite, nan, ..Range::new(spec.axis) })
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             min: self.min.iter().copied().fold(f32::INFINITY, f32::min),
@@ -143,44 +179,58 @@ impl Range {
     }
 }
 
-/// Minimum, maximum and the number of NaN and infinities, which take no part.
-pub(crate) fn finite_range(data: &[f32]) -> (f32, f32, u64) {
-    // `f32::min` drops NaN, so one pass without branches finds out whether a careful second one is needed. Lanes of
-    // their own let the compiler use vectors; minimum and maximum do not depend on the order.
-    const LANES: usize = 16;
-    let (mut lows, mut highs, mut nans) =
-        ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES], [false; LANES]);
-    let chunks = data.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for i in 0..LANES {
-            let x = chunk[i];
-            lows[i] = if x < lows[i] { x } else { lows[i] };
-            highs[i] = if x > highs[i] { x } else { highs[i] };
-            nans[i] |= x.is_nan();
+/// Ends of the finite numbers of a slice, and how many are not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Smallest finite number; `+inf` if there is none.
+    pub(crate) min: f32,
+    /// Largest finite number; `−inf` if there is none.
+    pub(crate) max: f32,
+    pub(crate) infinite: u64,
+    pub(crate) nan: u64,
+}
+
+impl Seen {
+    pub(crate) fn new(data: &[f32]) -> Seen {
+        // `f32::min` drops NaN, so one pass without branches finds out whether a careful second one is needed. Lanes of
+        // their own let the compiler use vectors; minimum and maximum do not depend on the order.
+        const LANES: usize = 16;
+        let (mut lows, mut highs, mut nans) =
+            ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES], [false; LANES]);
+        let chunks = data.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for i in 0..LANES {
+                let x = chunk[i];
+                lows[i] = if x < lows[i] { x } else { lows[i] };
+                highs[i] = if x > highs[i] { x } else { highs[i] };
+                nans[i] |= x.is_nan();
+            }
         }
-    }
-    let (mut lo, mut hi, mut nan) = (f32::INFINITY, f32::NEG_INFINITY, nans.contains(&true));
-    for &x in rest {
-        lo = lo.min(x);
-        hi = hi.max(x);
-        nan |= x.is_nan();
-    }
-    lo = lows.into_iter().fold(lo, f32::min);
-    hi = highs.into_iter().fold(hi, f32::max);
-    if !nan && lo.is_finite() && hi.is_finite() {
-        return (lo, hi, 0);
-    }
-    let (mut lo, mut hi, mut bad) = (f32::INFINITY, f32::NEG_INFINITY, 0);
-    for &x in data {
-        if x.is_finite() {
+        let (mut lo, mut hi, mut nan) = (f32::INFINITY, f32::NEG_INFINITY, nans.contains(&true));
+        for &x in rest {
             lo = lo.min(x);
             hi = hi.max(x);
-        } else {
-            bad += 1;
+            nan |= x.is_nan();
         }
+        lo = lows.into_iter().fold(lo, f32::min);
+        hi = highs.into_iter().fold(hi, f32::max);
+        if !nan && lo.is_finite() && hi.is_finite() {
+            return Seen { min: lo, max: hi, infinite: 0, nan: 0 };
+        }
+        let mut seen = Seen { min: f32::INFINITY, max: f32::NEG_INFINITY, infinite: 0, nan: 0 };
+        for &x in data {
+            if x.is_finite() {
+                seen.min = seen.min.min(x);
+                seen.max = seen.max.max(x);
+            } else if x.is_nan() {
+                seen.nan += 1;
+            } else {
+                seen.infinite += 1;
+            }
+        }
+        seen
     }
-    (lo, hi, bad)
 }
 
 #[cfg(test)]
@@ -205,9 +255,12 @@ mod tests {
     fn only_finite_numbers_count() {
         let mut o = MinMax::new(&spec(None)).unwrap();
         assert!(matches!(o.params(&spec(None)), Err(Error::NoData)));
-        o.see(&[f32::NAN, f32::INFINITY], &[2]);
+        o.see(&[f32::NEG_INFINITY, f32::INFINITY], &[2]);
         assert!(matches!(o.params(&spec(None)), Err(Error::NoFinite { nonfinite: 2 })));
         o.see(&[-1.0, f32::NEG_INFINITY, 1.0], &[3]);
         assert_eq!(o.stats(), Stats { min: -1.0, max: 1.0, batches: 2, nonfinite: 3 });
+        assert!(o.params(&spec(None)).is_ok());
+        o.see(&[f32::NAN, 0.5], &[2]);
+        assert!(matches!(o.params(&spec(None)), Err(Error::Nan { count: 1 })));
     }
 }

@@ -3,8 +3,8 @@
 //! One file for each kind and one line in the list below. An observer is a plain value: it can be merged with
 //! another that saw later data, and asked for parameters at any time.
 //!
-//! Only finite numbers count. NaN and infinities are counted ([`Stats::nonfinite`]) and otherwise ignored;
-//! asking for parameters when nothing finite was seen is an error.
+//! Only finite numbers count. Infinities are counted ([`Stats::nonfinite`]) and otherwise ignored; asking for parameters when NaN
+//! or nothing finite was seen is an error.
 //!
 //! **Order.** `minmax` does not depend on the order of batches. `moving_average` and `histogram` do, as in
 //! PyTorch, so calibration feeds batches in order whatever the number of threads. [`Observer::merge`] joins
@@ -16,10 +16,13 @@ pub mod minmax;
 pub mod moving_average;
 pub mod passive;
 pub mod recording;
+pub mod state;
 
 use quantir_ir::ObserverSpec;
 use quantir_ir::Quant;
 use quantir_ir::diag::did_you_mean;
+
+pub use state::{State, States};
 
 use crate::Error;
 
@@ -34,6 +37,25 @@ pub struct Stats {
     pub batches: u64,
     /// NaN and infinite numbers seen.
     pub nonfinite: u64,
+}
+
+impl Stats {
+    fn state(&self) -> State {
+        State::default()
+            .with("min", [self.min.into()])
+            .with("max", [self.max.into()])
+            .with("batches", [self.batches as f64])
+            .with("nonfinite", [self.nonfinite as f64])
+    }
+    fn restore(s: &State) -> Stats {
+        let none = Stats::default();
+        Stats {
+            min: s.number("min", none.min.into()) as f32,
+            max: s.number("max", none.max.into()) as f32,
+            batches: s.count("batches"),
+            nonfinite: s.count("nonfinite"),
+        }
+    }
 }
 
 impl Default for Stats {
@@ -61,6 +83,17 @@ pub trait Accumulate: Sized {
     fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error>;
     /// What was seen.
     fn stats(&self) -> Stats;
+    /// All that was accumulated; empty for kinds that cannot be saved.
+    fn state(&self) -> State {
+        State::default()
+    }
+    /// The accumulator with this state. Fails if it does not fit the declaration.
+    fn restore(spec: &ObserverSpec, state: &State) -> Result<Self, Error> {
+        match state.0.is_empty() {
+            true => Self::new(spec),
+            false => Err(state.unfit(spec, "this kind saves nothing")),
+        }
+    }
 }
 
 /// Declares the closed set of observers from `module::Type` lines.
@@ -111,6 +144,17 @@ macro_rules! observers {
             /// What was seen.
             pub fn stats(&self) -> Stats {
                 match self { $(Observer::$name(o) => o.stats()),* }
+            }
+            /// All that was accumulated, to be saved; empty for kinds that keep nothing.
+            pub fn state(&self) -> State {
+                match self { $(Observer::$name(o) => o.state()),* }
+            }
+            /// The observer with a saved state. Fails if it does not fit the declaration.
+            pub fn restore(spec: &ObserverSpec, state: &State) -> Result<Observer, Error> {
+                $(if spec.kind == $module::$name::KIND {
+                    return Ok(Observer::$name($module::$name::restore(spec, state)?));
+                })*
+                Err(unknown(&spec.kind))
             }
         }
     };

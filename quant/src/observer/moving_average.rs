@@ -4,7 +4,7 @@ use quantir_ir::{ObserverSpec, Quant};
 
 use crate::Error;
 use crate::observer::minmax::Range;
-use crate::observer::{Accumulate, Stats, arg, refuse_args};
+use crate::observer::{Accumulate, State, Stats, arg, refuse_args};
 use crate::scheme::quant_from_range;
 
 /// `m ← m + c · (new − m)` at both ends, the first batch as it is (PyTorch's `MovingAverageMinMaxObserver`).
@@ -35,6 +35,7 @@ impl Accumulate for MovingAverage {
         if new.min.iter().any(|x| !x.is_finite()) {
             // A batch without any finite number has no range; only its count is kept.
             self.now.nonfinite += new.nonfinite;
+            self.now.nan += new.nan;
             self.now.batches += new.batches;
             return;
         }
@@ -71,13 +72,14 @@ impl Accumulate for MovingAverage {
         // The counts of `undone` were taken twice; only those of the two sides stand.
         undone.batches = self.now.batches;
         undone.nonfinite = self.now.nonfinite;
+        undone.nan = self.now.nan;
         undone.join(later.now, |a, b| a + b, |a, b| a + b);
         self.now = undone;
         Ok(())
     }
 
     fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error> {
-        if self.now.batches > 0 && self.now.min.is_empty() && self.now.nonfinite > 0 {
+        if self.now.nan == 0 && self.now.batches > 0 && self.now.min.is_empty() && self.now.nonfinite > 0 {
             return Err(Error::NoFinite { nonfinite: self.now.nonfinite });
         }
         self.now.check()?;
@@ -86,6 +88,23 @@ impl Accumulate for MovingAverage {
 
     fn stats(&self) -> Stats {
         self.now.stats()
+    }
+    fn state(&self) -> State {
+        let first = |x: &[f32]| x.iter().map(|&x| x.into()).collect::<Vec<f64>>();
+        self.now.state().with("first_min", first(&self.first.min)).with("first_max", first(&self.first.max))
+    }
+    fn restore(spec: &ObserverSpec, state: &State) -> Result<Self, Error> {
+        let mut o = MovingAverage::new(spec)?;
+        o.now = Range::restore(spec, state)?;
+        (o.first.min, o.first.max) = (state.floats("first_min"), state.floats("first_max"));
+        if o.first.min.is_empty() {
+            // States of PyTorch do not remember the first batch; merging then treats the average as one.
+            o.first = o.now.clone();
+        }
+        if o.first.min.len() != o.now.min.len() || o.first.max.len() != o.now.min.len() {
+            return Err(state.unfit(spec, "the first batch has ranges of another length"));
+        }
+        Ok(o)
     }
 }
 

@@ -3,7 +3,7 @@
 use quantir_ir::{ObserverSpec, Quant, Tensor};
 
 use crate::Error;
-use crate::observer::minmax::finite_range;
+use crate::observer::minmax::Seen;
 use crate::observer::{Accumulate, Stats, refuse_args};
 
 /// The tensors seen, in order (PyTorch's `RecordingObserver`); it gives no parameters.
@@ -42,8 +42,11 @@ impl Accumulate for Recording {
         let mut s = Stats { batches: self.tensors.len() as u64, ..Stats::default() };
         for t in &self.tensors {
             // Recorded tensors are `f32`.
-            let (lo, hi, bad) = t.floats().map_or((s.min, s.max, 0), |x| finite_range(&x));
-            (s.min, s.max, s.nonfinite) = (s.min.min(lo), s.max.max(hi), s.nonfinite + bad);
+            if let Ok(x) = t.floats() {
+                let seen = Seen::new(&x);
+                (s.min, s.max) = (s.min.min(seen.min), s.max.max(seen.max));
+                s.nonfinite += seen.infinite + seen.nan;
+            }
         }
         s
     }

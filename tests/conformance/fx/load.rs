@@ -176,7 +176,15 @@ impl<'a> Writer<'a> {
     }
 
     /// One line. `results` are the shapes of all results.
-    fn line(&mut self, names: &[String], op: &str, ins: &[String], attrs: &str, results: &[Vec<i64>], loc: &str) {
+    fn line(
+        &mut self,
+        names: &[String],
+        op: &str,
+        ins: &[String],
+        attrs: &str,
+        results: &[Vec<i64>],
+        loc: &str,
+    ) {
         let outs: Vec<String> = names.iter().map(|n| format!("%\"{n}\"")).collect();
         let types: Vec<String> = results.iter().map(|s| format!("f32{}", list(s))).collect();
         let attrs = if attrs.is_empty() { String::new() } else { format!(" {{{attrs}}}") };
@@ -271,7 +279,9 @@ impl<'a> Writer<'a> {
                 let attrs = format!("groups={}, eps={:?}", m["num_groups"], f("eps"));
                 ("group_norm", with(self, &["weight", "bias"])?, attrs)
             }
-            "InstanceNorm2d" => ("instance_norm", with(self, &["weight", "bias"])?, format!("eps={:?}", f("eps"))),
+            "InstanceNorm2d" => {
+                ("instance_norm", with(self, &["weight", "bias"])?, format!("eps={:?}", f("eps")))
+            }
             "ReLU" => ("relu", vec![x.clone()], String::new()),
             "ReLU6" | "Hardtanh" => {
                 ("clip", vec![x.clone()], format!("min={:?}, max={:?}", f("min_val"), f("max_val")))
@@ -321,7 +331,14 @@ impl<'a> Writer<'a> {
                 let s = self.shape_of(&x)?;
                 let names = [name.to_string(), format!("{name}.1")];
                 let results = [s.clone(), vec![s[1], s[0], s[0]]];
-                self.line(&names, "multihead_attention", &ins, &format!("heads={}", m["num_heads"]), &results, &loc);
+                self.line(
+                    &names,
+                    "multihead_attention",
+                    &ins,
+                    &format!("heads={}", m["num_heads"]),
+                    &results,
+                    &loc,
+                );
                 return Ok(Meaning::Tuple(names.map(Meaning::Tensor).to_vec()));
             }
             other => return Err(format!("no line for module {other}")),
@@ -343,7 +360,14 @@ impl<'a> Writer<'a> {
         Ok(("avg_pool", vec![x.into()], format!("kernel={0}, stride={0}", list(&kernel))))
     }
 
-    fn recurrent(&mut self, name: &str, path: &str, m: &Value, n: &Value, loc: &str) -> Result<Meaning, String> {
+    fn recurrent(
+        &mut self,
+        name: &str,
+        path: &str,
+        m: &Value,
+        n: &Value,
+        loc: &str,
+    ) -> Result<Meaning, String> {
         let x = self.operand(&n["args"][0])?;
         let mut ins = vec![x.clone()];
         for what in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
@@ -509,7 +533,11 @@ impl<'a> Writer<'a> {
                 ("max_pool", vec![x.clone()], attrs)
             }
             "interpolate" => {
-                let mode = if kw["mode"] == "nearest" { "mode=nearest, coord=asymmetric, round=floor" } else { "mode=linear" };
+                let mode = if kw["mode"] == "nearest" {
+                    "mode=nearest, coord=asymmetric, round=floor"
+                } else {
+                    "mode=linear"
+                };
                 ("resize", vec![x.clone()], format!("sizes={}, {mode}", list(&shape)))
             }
             other => return Err(format!("no line for function {other}")),
@@ -518,7 +546,14 @@ impl<'a> Writer<'a> {
         Ok(Meaning::Tensor(name.into()))
     }
 
-    fn split(&mut self, name: &str, short: &str, args: &[Value], kw: &Value, loc: &str) -> Result<Meaning, String> {
+    fn split(
+        &mut self,
+        name: &str,
+        short: &str,
+        args: &[Value],
+        kw: &Value,
+        loc: &str,
+    ) -> Result<Meaning, String> {
         let x = self.operand(&args[0])?;
         let shape = self.shape_of(&x)?;
         let axis = self.axis(&x, kw["dim"].as_i64().unwrap_or(0))? as usize;
@@ -577,7 +612,14 @@ impl<'a> Writer<'a> {
             from = format!("%\"{to}\"");
         }
         if now != shape {
-            self.line(&[name.into()], "reshape", &[from], &format!("shape={}", list(shape)), &[shape.to_vec()], loc);
+            self.line(
+                &[name.into()],
+                "reshape",
+                &[from],
+                &format!("shape={}", list(shape)),
+                &[shape.to_vec()],
+                loc,
+            );
         }
         Ok(Meaning::Tensor(name.into()))
     }
