@@ -3,16 +3,20 @@
 //! The data of PyTorch's back ends is in [`BackendConfig::named`]. Which kernels this project's runtime has is
 //! [`KernelSupport`](crate::KernelSupport).
 
+mod check;
 mod dtype;
 mod entry;
+mod fuser;
 mod pattern;
 mod pytorch;
 mod runtime;
 
 use indexmap::IndexMap;
 
+pub use check::{DTypeRule, Part, Request, Unsupported, same};
 pub use dtype::{DType, DTypeConfig, DTypeWithConstraints};
 pub use entry::{BackendPatternConfig, FuserMethod, ObservationType};
+pub use fuser::{FuseMode, Fusion, FusionError};
 pub use pattern::{Line, Operand, Pattern};
 
 /// What an engine quantizes (`torch.ao.quantization.backend_config.BackendConfig`).
