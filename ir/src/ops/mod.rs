@@ -289,7 +289,7 @@ pub mod constant;
 pub mod conv;
 pub mod conv_transpose;
 pub mod cumsum;
-mod dynamic;
+pub mod dynamic;
 pub(crate) mod elementwise;
 pub mod embedding;
 pub mod expand;
@@ -431,6 +431,9 @@ ops! {
     quantize::Quantize,
     quantize::Dequantize,
     quantize::Requantize,
+    dynamic::LinearDynamic,
+    dynamic::ConvDynamic,
+    dynamic::LinearF16,
     qconv::Qconv,
     qlinear::Qlinear,
     qbinary::Qadd,
