@@ -13,12 +13,11 @@
 //! %y = conv2d %x, %w, %c.bias : f32[1,2,6,6]
 //! ```
 //!
-//! With `r = 1 / sqrt(var + eps)`, in PyTorch's order of operations and in `f32`:
-//! `w' = w · (gamma · r)` for each output channel and `b' = (b − mean) · r · gamma + beta`; a linear layer has
-//! `b' = (b − mean) · (gamma · r) + beta`. Unlike PyTorch, transposed convolutions fold with groups too.
+//! The formulae are those of [`fold_batch_norm`]. Unlike PyTorch, transposed convolutions fold with groups too.
 //! The result always has a bias. The convolution must have no other use and no activation.
 
-use crate::constant::numbers;
+use crate::constant::{float_tensor, numbers};
+use crate::fuse::fold::{BatchNormStats, fold_batch_norm};
 use crate::fuse::root::Root;
 use crate::prelude::*;
 
@@ -54,12 +53,18 @@ pub(crate) fn folded(g: &Graph, at: NodeId) -> Option<(Tensor, Vec<f32>)> {
     if obstacle(g, &bn, &root).is_some() {
         return None;
     }
-    let linear = matches!(g.op(root.id), Op::Linear(_));
-    let stats = Stats::of(g, &bn)?;
-    let bias = stats.fold_bias(&root.bias_values()?, linear);
-    let weight = root.scaled_weight(&stats.factors())?;
+    let of = |v: ValueId| numbers(g, v);
+    let (gamma, beta, mean, var) = (of(bn.gamma)?, of(bn.beta)?, of(bn.mean)?, of(bn.var)?);
+    let eps = bn.op.eps.0;
+    let stats = BatchNormStats { gamma: Some(&gamma), beta: Some(&beta), mean: &mean, var: &var, eps };
+    let (shape, weight) = root.weight_data()?;
+    let bias = root.bias_values()?;
+    let (weight, bias) = fold_batch_norm(root.layer(), &shape, &weight, Some(&bias), &stats).ok()?;
     let finite = |v: &[f32]| v.iter().all(|x| x.is_finite());
-    (finite(&bias) && finite(&stats.factors())).then_some((weight, bias))
+    if !finite(&bias) || !finite(&stats.factors()) {
+        return None;
+    }
+    Some((float_tensor(g.ty(root.weight).elem.storage(), &shape, weight).ok()?, bias))
 }
 
 fn obstacle(g: &Graph, bn: &ops::batch_norm::BatchNormView, root: &Root) -> Option<String> {
@@ -71,36 +76,4 @@ fn obstacle(g: &Graph, bn: &ops::batch_norm::BatchNormView, root: &Root) -> Opti
         return Some(format!("%{} is not constant", g.name_of(v)));
     }
     root.obstacle()
-}
-
-/// The statistics and parameters of a batch norm.
-struct Stats {
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
-    mean: Vec<f32>,
-    /// `1 / sqrt(var + eps)`.
-    r: Vec<f32>,
-}
-
-impl Stats {
-    fn of(g: &Graph, bn: &ops::batch_norm::BatchNormView) -> Option<Stats> {
-        let eps = bn.op.eps.0;
-        let r = numbers(g, bn.var)?.into_iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
-        let (gamma, beta, mean) = (numbers(g, bn.gamma)?, numbers(g, bn.beta)?, numbers(g, bn.mean)?);
-        Some(Stats { gamma, beta, mean, r })
-    }
-
-    /// `gamma · r`.
-    fn factors(&self) -> Vec<f32> {
-        self.gamma.iter().zip(&self.r).map(|(g, r)| g * r).collect()
-    }
-
-    fn fold_bias(&self, bias: &[f32], linear: bool) -> Vec<f32> {
-        let one = |(i, b): (usize, &f32)| {
-            let (gamma, r, centred) = (self.gamma[i], self.r[i], b - self.mean[i]);
-            let scaled = if linear { centred * (gamma * r) } else { centred * r * gamma };
-            scaled + self.beta[i]
-        };
-        bias.iter().take(self.r.len()).enumerate().map(one).collect()
-    }
 }

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod bias;
 pub mod conv_bn;
+pub mod fold;
 pub mod gelu;
 pub mod hard_swish;
 pub mod linear;

@@ -3,6 +3,7 @@
 use quantir_ir::graph::Name;
 
 use crate::constant::{float_tensor, numbers};
+use crate::fuse::fold::{Layer, out_channels, scale_channels};
 use crate::prelude::*;
 
 /// A `conv*`, `conv_transpose*` or `linear` of `f32` elements.
@@ -82,35 +83,20 @@ impl<'g> Root<'g> {
     pub fn scaled_weight(&self, factors: &[f32]) -> Option<Tensor> {
         let weight = self.g.is_const(self.weight).then(|| self.g.constant(self.weight))??;
         let (shape, mut data) = (weight.shape.clone(), weight.floats().ok()?.into_owned());
-        let (&rows, rest) = shape.split_first()?;
-        let row: usize = rest.iter().product();
-        if rows == 0 || row == 0 {
+        if out_channels(self.layer(), &shape)? != factors.len() {
             return None;
         }
-        match self.kind {
-            Kind::Conv | Kind::Linear => {
-                if factors.len() != rows {
-                    return None;
-                }
-                for (row, f) in data.chunks_exact_mut(row).zip(factors) {
-                    row.iter_mut().for_each(|w| *w *= f);
-                }
-            }
-            Kind::Transpose => {
-                let &per_group = rest.first()?;
-                if self.groups == 0 || rows % self.groups != 0 || factors.len() != per_group * self.groups {
-                    return None;
-                }
-                let in_group = rows / self.groups;
-                for (i, row) in data.chunks_exact_mut(row).enumerate() {
-                    let factors = &factors[i / in_group * per_group..][..per_group];
-                    for (kernel, f) in row.chunks_exact_mut(row.len() / per_group).zip(factors) {
-                        kernel.iter_mut().for_each(|w| *w *= f);
-                    }
-                }
-            }
-        }
+        scale_channels(self.layer(), &shape, &mut data, factors);
         float_tensor(weight.storage(), &shape, data).ok()
+    }
+
+    /// How its weight lies in memory.
+    pub fn layer(&self) -> Layer {
+        match self.kind {
+            Kind::Conv => Layer::Conv,
+            Kind::Transpose => Layer::ConvTranspose { groups: self.groups },
+            Kind::Linear => Layer::Linear,
+        }
     }
 
     /// Replaces `old` by this root with another bias and, if given, another weight. New constants keep the names
@@ -199,7 +185,8 @@ impl<'g> Root<'g> {
         Some(sums.into_iter().map(|s| s as f32).collect())
     }
 
-    fn weight_data(&self) -> Option<(Vec<usize>, Vec<f32>)> {
+    /// Shape and numbers of the constant weight.
+    pub fn weight_data(&self) -> Option<(Vec<usize>, Vec<f32>)> {
         let w = self.g.is_const(self.weight).then(|| self.g.constant(self.weight))??;
         Some((w.shape.clone(), w.floats().ok()?.into_owned()))
     }
