@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Failing cases that are printed before the rest is only counted.
-const SHOWN: usize = 20;
+const SHOWN: usize = 60;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]

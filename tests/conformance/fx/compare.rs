@@ -14,6 +14,9 @@ use super::mapping::mapping;
 use crate::deviations::Parts;
 use crate::reader::Item;
 
+/// How far scales may be apart: the float layers before an observer add in another order than PyTorch's.
+const NEAR: f32 = 1e-5;
+
 /// What is special about a model, which its JSON does not say.
 fn custom(model: &str, engine: Item) -> (PrepareCustomConfig, ConvertCustomConfig) {
     let (mut p, mut c) = (PrepareCustomConfig::new(), ConvertCustomConfig::new());
@@ -35,9 +38,14 @@ fn custom(model: &str, engine: Item) -> (PrepareCustomConfig, ConvertCustomConfi
                 let x = call.inputs[0];
                 let Elem::Quant(q) = &e.ty(x).elem.clone() else { unreachable!("inputs are quantized") };
                 let (scale, zero) = q.per_tensor().expect("activations have one scale");
-                let twice = Quant { params: Quant::tensor(q.storage, 2.0 * scale, zero).params, ..(**q).clone() };
-                e.op_as(quantir_ir::ops::Requantize {}, [x], &[Type { elem: Elem::Quant(twice.into()), ..call.ty.clone() }])
-                    .map(|v| v[0])
+                let twice =
+                    Quant { params: Quant::tensor(q.storage, 2.0 * scale, zero).params, ..(**q).clone() };
+                e.op_as(
+                    quantir_ir::ops::Requantize {},
+                    [x],
+                    &[Type { elem: Elem::Quant(twice.into()), ..call.ty.clone() }],
+                )
+                .map(|v| v[0])
             });
         }
         "lstm_static" => {
@@ -60,16 +68,24 @@ fn custom(model: &str, engine: Item) -> (PrepareCustomConfig, ConvertCustomConfi
 
 /// Compares every stage; each is a part of the case with a name of its own.
 pub fn compare(model: &FxModel, engine: Item, parts: &mut Parts) -> Result<(), String> {
-    let float = model.graph()?;
-    compare_graph(model, float, engine, parts)
+    let (float, aliases) = model.graph_and_names()?;
+    compare_graph(model, float, &aliases, engine, parts)
 }
 
-/// As [`compare`] for a graph from elsewhere: written in Rust, or read from ONNX.
-pub fn compare_graph(model: &FxModel, float: Graph, engine: Item, parts: &mut Parts) -> Result<(), String> {
+/// As [`compare`] for a graph from elsewhere: written in Rust, or read from ONNX. `aliases` says which value a node of
+/// PyTorch's traced graph is, where it has another name.
+pub fn compare_graph(
+    model: &FxModel,
+    float: Graph,
+    aliases: &HashMap<String, String>,
+    engine: Item,
+    parts: &mut Parts,
+) -> Result<(), String> {
     let shown = |d: quantir_ir::Diag| render(&[d], None, false);
     let refused = !engine.at("error").is_null();
-    let name = if engine.at("backend_config").is_null() { "native" } else { engine.at("backend_config").text() };
-    let backend = BackendConfig::named(name).ok_or_else(|| format!("no back end `{name}`"))?;
+    let name =
+        if engine.at("backend_config").is_null() { "native" } else { engine.at("backend_config").text() };
+    let backend = BackendConfig::named(name).map_err(|e| e.to_string())?;
     let (p, c) = custom(&model.name, engine);
     let rules = if refused { conflict(engine) } else { Some(mapping(engine.at("mapping"))) };
     let Some(rules) = rules else { return Err("a refusal without a mapping".into()) };
@@ -82,10 +98,15 @@ pub fn compare_graph(model: &FxModel, float: Graph, engine: Item, parts: &mut Pa
         };
     }
     prepared?;
-    let names = Names::of(model, &g);
+    let names = Names::of(model, &g, aliases);
     parts.add("observers", observers(engine, &g, &names));
-    let batches: Vec<Vec<Tensor>> =
-        model.root().at("calibration").list().into_iter().map(|b| b.list().into_iter().map(Item::tensor).collect()).collect();
+    let batches: Vec<Vec<Tensor>> = model
+        .root()
+        .at("calibration")
+        .list()
+        .into_iter()
+        .map(|b| b.list().into_iter().map(Item::tensor).collect())
+        .collect();
     let calibration = calibrate_by_interpreter(&g, batches.into_iter().map(Ok), 1).map_err(shown)?;
     parts.add("qparams", qparams(engine, &g, &calibration));
     let observed = g.clone();
@@ -121,7 +142,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(model: &FxModel, g: &Graph) -> Names {
+    fn of(model: &FxModel, g: &Graph, aliases: &HashMap<String, String>) -> Names {
         let here: std::collections::HashSet<String> = g
             .nodes()
             .flat_map(|n| g.node(n).outs.clone())
@@ -138,7 +159,7 @@ impl Names {
         let mut to = HashMap::new();
         for n in &traced {
             let name = n.at("name").text().to_string();
-            let mut at = name.clone();
+            let mut at = aliases.get(&name).unwrap_or(&name).clone();
             while !here.contains(&at) {
                 match user.get(&at).map(Vec::as_slice) {
                     Some([one]) => at = one.clone(),
@@ -189,7 +210,10 @@ fn observers(engine: Item, g: &Graph, names: &Names) -> Result<(), String> {
         let mut users: Vec<String> = o.at("used_by").list().iter().map(|u| names.get(u.text())).collect();
         users.sort();
         users.dedup();
-        want.insert(o.at("node").text().to_string(), (names.get(o.at("observes").text()), instance.to_string(), users));
+        want.insert(
+            o.at("node").text().to_string(),
+            (names.get(o.at("observes").text()), instance.to_string(), users),
+        );
     }
     let mut got = BTreeMap::new();
     for n in g.nodes() {
@@ -197,7 +221,8 @@ fn observers(engine: Item, g: &Graph, names: &Names) -> Result<(), String> {
         if g.is_const(o.x) {
             continue;
         }
-        let mut users: Vec<String> = g.users(o.out).map(|u| g.name_of(g.node(u).outs[0]).to_string()).collect();
+        let mut users: Vec<String> =
+            g.users(o.out).map(|u| g.name_of(g.node(u).outs[0]).to_string()).collect();
         if g.value(o.out).uses.iter().any(|u| matches!(u, quantir_ir::Use::Output(_))) {
             users.push("output".into());
         }
@@ -228,7 +253,7 @@ fn qparams(engine: Item, g: &Graph, c: &Calibration) -> Result<(), String> {
             continue;
         };
         let want = o.at("scale").list()[0].number() as f32;
-        let (want_zero, far) = (o.at("zero_point").list()[0].int(), (scale - want).abs() > want.abs() * 1.2e-7);
+        let (want_zero, far) = (o.at("zero_point").list()[0].int(), (scale - want).abs() > want.abs() * NEAR);
         if far || i64::from(zero) != want_zero {
             bad.push(format!("{name}: {scale} {zero}, PyTorch {want} {want_zero}"));
         }
@@ -273,7 +298,10 @@ fn reference_structure(engine: Item, g: &Graph) -> Result<(), String> {
             continue;
         }
         let args = n.at("args").list();
-        let read = |i: usize| attributes.at(args[i].at("node").text()).number();
+        let read = |i: usize| {
+            let a = attributes.at(args[i].at("node").text());
+            if a.at("values").is_null() { a.number() } else { a.at("values").list()[0].number() }
+        };
         want.push((read(1) as f32, read(2) as i32));
     }
     let mut got = Vec::new();
@@ -290,7 +318,7 @@ fn reference_structure(engine: Item, g: &Graph) -> Result<(), String> {
 }
 
 fn same_pairs(want: &[(f32, i32)], got: &[(f32, i32)]) -> Result<(), String> {
-    let near = |a: &(f32, i32), b: &(f32, i32)| (a.0 - b.0).abs() <= b.0.abs() * 1.2e-7 && a.1 == b.1;
+    let near = |a: &(f32, i32), b: &(f32, i32)| (a.0 - b.0).abs() <= b.0.abs() * NEAR && a.1 == b.1;
     let (mut w, mut h) = (want.to_vec(), got.to_vec());
     let by = |a: &(f32, i32), b: &(f32, i32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
     w.sort_by(by);
@@ -335,21 +363,25 @@ fn converted(engine: Item, g: &Graph, inputs: &[Tensor]) -> Result<(), String> {
     for (v, t) in &seen.0 {
         let Some(n) = g.def_node(*v) else { continue };
         let Elem::Quant(q) = g.elem(*v) else { continue };
-        let (Some((scale, zero)), false) = (q.per_tensor(), matches!(g.op(n), Op::Const(_))) else { continue };
+        let (Some((scale, zero)), false) = (q.per_tensor(), matches!(g.op(n), Op::Const(_))) else {
+            continue;
+        };
         got.push((matches!(g.op(n), Op::Quantize(_)), scale, zero, t.ints().map_err(|r| r.message)?));
     }
     let key = |v: &Value| (v.0, v.3.len(), v.1.to_bits() >> 2, v.2);
     want.sort_by_key(key);
     got.sort_by_key(key);
     let brief = |all: &[Value]| -> Vec<String> {
-        all.iter().map(|v| format!("{}{}x{:.7}/{}", if v.0 { "q" } else { "" }, v.3.len(), v.1, v.2)).collect()
+        all.iter()
+            .map(|v| format!("{}{}x{:.7}/{}", if v.0 { "q" } else { "" }, v.3.len(), v.1, v.2))
+            .collect()
     };
     if want.len() != got.len() {
         return Err(format!("PyTorch has {:?}, here are {:?}", brief(&want), brief(&got)));
     }
     let suspect = engine.at("engine_suspect").value.as_bool() == Some(true);
     for (w, h) in want.iter().zip(&got) {
-        if w.0 != h.0 || w.3.len() != h.3.len() || w.2 != h.2 || (w.1 - h.1).abs() > w.1.abs() * 1.2e-7 {
+        if w.0 != h.0 || w.3.len() != h.3.len() || w.2 != h.2 || (w.1 - h.1).abs() > w.1.abs() * NEAR {
             return Err(format!("PyTorch has {:?}, here are {:?}", brief(&want), brief(&got)));
         }
         let worst = w.3.iter().zip(&h.3).map(|(a, b)| (a - b).abs()).max().unwrap_or(0);
@@ -372,7 +404,14 @@ fn close(got: &[Tensor], want: Item, g: &Graph) -> Result<(), String> {
     for (o, t) in g.outputs().iter().zip(got) {
         let at = want.at(&o.name);
         if let Some(q) = at.try_quantized() {
-            let worst = t.ints().map_err(|r| r.message)?.iter().zip(q.ints.ints()).map(|(a, b)| (a - b).abs()).max().unwrap_or(0);
+            let worst = t
+                .ints()
+                .map_err(|r| r.message)?
+                .iter()
+                .zip(q.ints.ints())
+                .map(|(a, b)| (a - b).abs())
+                .max()
+                .unwrap_or(0);
             if worst > 1 {
                 return Err(format!("{}: integers differ by {worst}", o.name));
             }

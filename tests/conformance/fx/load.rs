@@ -61,6 +61,11 @@ impl FxModel {
 
     /// The float graph as PyTorch traced it.
     pub fn graph(&self) -> Result<Graph, String> {
+        self.graph_and_names().map(|(g, _)| g)
+    }
+
+    /// The same with the value that each of PyTorch's nodes is, where the names differ.
+    pub fn graph_and_names(&self) -> Result<(Graph, HashMap<String, String>), String> {
         let mut w = Writer::new(self);
         for node in self.json()["traced"]["nodes"].as_array().ok_or("no nodes")? {
             w.node(node).map_err(|e| format!("{}: {e}", node["name"]))?;
@@ -70,7 +75,14 @@ impl FxModel {
         let shown = |all: Vec<Diag>| render(&all, Some((&self.name, &text)), false);
         let g = parse_with(&text, &find, &self.name).map_err(shown)?;
         let wrong = quantir_ir::verify(&g);
-        if wrong.is_empty() { Ok(g) } else { Err(shown(wrong)) }
+        if !wrong.is_empty() {
+            return Err(shown(wrong));
+        }
+        let named = w.known.into_iter().filter_map(|(n, m)| match m {
+            Meaning::Tensor(v) if v != n => Some((n, v)),
+            _ => None,
+        });
+        Ok((g, named.collect()))
     }
 }
 

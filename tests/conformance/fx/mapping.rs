@@ -1,7 +1,7 @@
 //! Golden qconfigs and mappings as ours.
 
-use quantir_quant::{ObserverTemplate, QConfig, QConfigMapping};
 use quantir_ir::Storage;
+use quantir_quant::{ObserverTemplate, QConfig, QConfigMapping};
 
 use crate::reader::Item;
 
