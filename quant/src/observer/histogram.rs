@@ -15,7 +15,7 @@ use crate::scheme::quant_from_range;
 /// Into how many parts an old bin is cut when the range widens.
 const UPSAMPLE: usize = 16;
 /// The most bins that a declaration may ask for.
-const MOST_BINS: f32 = 65536.0;
+pub(crate) const MOST_BINS: f32 = 65536.0;
 
 /// Counts of finite numbers over `min..max`.
 #[derive(Clone, Debug)]
@@ -37,41 +37,14 @@ impl Accumulate for Histogram {
 
     fn new(spec: &ObserverSpec) -> Result<Self, Error> {
         refuse_args(spec, 2, Self::ARGS)?;
-        let fits = |x: f32| (2.0..=MOST_BINS).contains(&x) && x.fract() == 0.0;
-        if !spec.args.iter().all(|&x| fits(x)) {
+        if !spec.args.iter().all(|&x| is_bins(x)) {
             return Err(Error::Declaration(format!("`{}` takes {}", spec.kind, Self::ARGS)));
         }
-        if spec.axis.is_some() {
-            return Err(Error::Declaration(
-                "`histogram` has one scale for the whole tensor; use `minmax` along an axis".into(),
-            ));
-        }
-        Ok(Histogram {
-            bins: arg(spec, 0, 2048.0) as usize,
-            target: spec.args.get(1).map(|&x| x as usize),
-            counts: Vec::new(),
-            min: f32::INFINITY,
-            max: f32::NEG_INFINITY,
-            batches: 0,
-            nonfinite: 0,
-            nan: 0,
-        })
+        Ok(Histogram { target: spec.args.get(1).map(|&x| x as usize), ..Histogram::with_bins(spec, 0)? })
     }
 
-    fn see(&mut self, data: &[f32], _shape: &[usize]) {
-        if data.is_empty() {
-            return;
-        }
-        self.batches += 1;
-        let seen = Seen::new(data);
-        self.nonfinite += seen.infinite + seen.nan;
-        self.nan += seen.nan;
-        if seen.min > seen.max {
-            return;
-        }
-        let (min, max) = (self.min.min(seen.min), self.max.max(seen.max));
-        self.widen(min, max);
-        count(&mut self.counts, data, min, max, seen.infinite + seen.nan == 0);
+    fn see(&mut self, data: &[f32], shape: &[usize]) {
+        self.see_above(f32::INFINITY, data, shape);
     }
 
     fn merge(&mut self, mut later: Self) -> Result<(), Error> {
@@ -93,15 +66,7 @@ impl Accumulate for Histogram {
     }
 
     fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error> {
-        if self.nan > 0 {
-            return Err(Error::Nan { count: self.nan });
-        }
-        if self.counts.is_empty() {
-            return Err(match self.batches {
-                0 => Error::NoData,
-                _ => Error::NoFinite { nonfinite: self.nonfinite },
-            });
-        }
+        self.check()?;
         let target = self.target.unwrap_or((spec.range.1 - spec.range.0 + 1).clamp(2, 65536) as usize);
         let (min, max) = self.clipped(target);
         quant_from_range(spec, &[min], &[max])
@@ -116,17 +81,129 @@ impl Accumulate for Histogram {
     }
 
     fn restore(spec: &ObserverSpec, state: &State) -> Result<Self, Error> {
-        let (s, counts) = (Stats::restore(state), state.list("histogram").to_vec());
-        let empty = Histogram::new(spec)?;
-        if !counts.is_empty() && (counts.len() != empty.bins || !s.min.is_finite() || !s.max.is_finite()) {
-            return Err(state.unfit(spec, "it has another number of bins, or no range"));
-        }
-        let (min, max, batches, nonfinite) = (s.min, s.max, s.batches, s.nonfinite);
-        Ok(Histogram { counts, min, max, batches, nonfinite, nan: state.count("nan"), ..empty })
+        let mut h = Histogram::new(spec)?;
+        h.load(spec, state)?;
+        Ok(h)
     }
 }
 
+fn is_bins(x: f32) -> bool {
+    (2.0..=MOST_BINS).contains(&x) && x.fract() == 0.0
+}
+
 impl Histogram {
+    /// An empty histogram for an observer whose argument number `i` is the number of bins (default 2048).
+    pub(crate) fn with_bins(spec: &ObserverSpec, i: usize) -> Result<Histogram, Error> {
+        let bins = arg(spec, i, 2048.0);
+        if !is_bins(bins) {
+            return Err(Error::Declaration(format!("`{}` takes between 2 and 65536 bins", spec.kind)));
+        }
+        if spec.axis.is_some() {
+            return Err(Error::Declaration(format!(
+                "`{}` has one scale for the whole tensor; use `minmax` along an axis",
+                spec.kind
+            )));
+        }
+        Ok(Histogram {
+            bins: bins as usize,
+            target: None,
+            counts: Vec::new(),
+            min: f32::INFINITY,
+            max: f32::NEG_INFINITY,
+            batches: 0,
+            nonfinite: 0,
+            nan: 0,
+        })
+    }
+
+    /// [`Accumulate::see`] with a range that begins at `least` or below.
+    pub(crate) fn see_above(&mut self, least: f32, data: &[f32], _shape: &[usize]) {
+        if data.is_empty() {
+            return;
+        }
+        self.batches += 1;
+        let seen = Seen::new(data);
+        self.nonfinite += seen.infinite + seen.nan;
+        self.nan += seen.nan;
+        if seen.min > seen.max {
+            return;
+        }
+        let (min, max) = (self.min.min(seen.min).min(least), self.max.max(seen.max));
+        self.widen(min, max);
+        count(&mut self.counts, data, min, max, seen.infinite + seen.nan == 0);
+    }
+
+    /// Takes a saved state.
+    pub(crate) fn load(&mut self, spec: &ObserverSpec, state: &State) -> Result<(), Error> {
+        let (s, counts) = (Stats::restore(state), state.list("histogram").to_vec());
+        if !counts.is_empty() && (counts.len() != self.bins || !s.min.is_finite() || !s.max.is_finite()) {
+            return Err(state.unfit(spec, "it has another number of bins, or no range"));
+        }
+        (self.counts, self.min, self.max) = (counts, s.min, s.max);
+        (self.batches, self.nonfinite, self.nan) = (s.batches, s.nonfinite, state.count("nan"));
+        Ok(())
+    }
+
+    /// Whether there is something to compute parameters from.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.nan > 0 {
+            return Err(Error::Nan { count: self.nan });
+        }
+        if self.counts.is_empty() {
+            return Err(match self.batches {
+                0 => Error::NoData,
+                _ => Error::NoFinite { nonfinite: self.nonfinite },
+            });
+        }
+        Ok(())
+    }
+
+    /// The ends of the counts; a range of one number is widened by 1 both ways, as counting does.
+    fn ends(&self) -> (f64, f64) {
+        let (min, max) = (f64::from(self.min), f64::from(self.max));
+        if min == max { (min - 1.0, max + 1.0) } else { (min, max) }
+    }
+
+    /// The centres of the bins that are not empty, with their counts.
+    pub(crate) fn points(&self) -> Vec<(f64, f64)> {
+        let (min, max) = self.ends();
+        let width = (max - min) / self.bins as f64;
+        let filled = self.counts.iter().enumerate().filter(|(_, c)| **c > 0.0);
+        filled.map(|(i, &c)| (min + (i as f64 + 0.5) * width, c)).collect()
+    }
+
+    /// The number that a part `p` of all lies below, with the numbers of a bin spread evenly; within the range of the data.
+    pub(crate) fn quantile(&self, p: f64) -> f32 {
+        let total: f64 = self.counts.iter().sum();
+        let (min, max) = self.ends();
+        let width = (max - min) / self.bins as f64;
+        let (mut below, wanted) = (0.0, p * total);
+        for (i, &c) in self.counts.iter().enumerate() {
+            if c > 0.0 && below + c >= wanted {
+                let part = ((wanted - below) / c).clamp(0.0, 1.0);
+                return ((min + (i as f64 + part) * width) as f32).clamp(self.min, self.max);
+            }
+            below += c;
+        }
+        self.max
+    }
+
+    /// The magnitude that a part `p` of all magnitudes lies below.
+    pub(crate) fn magnitude(&self, p: f64) -> f32 {
+        let (mut points, total): (Vec<(f64, f64)>, f64) = (self.points(), self.counts.iter().sum());
+        points.iter_mut().for_each(|x| x.0 = x.0.abs());
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let reach = self.max.abs().max(self.min.abs());
+        let mut below = 0.0;
+        for (x, c) in points {
+            below += c;
+            if below > p * total {
+                return (x as f32).min(reach);
+            }
+        }
+        reach
+    }
+
     /// The counts, empty before the first finite number.
     pub fn counts(&self) -> &[f64] {
         &self.counts

@@ -1,6 +1,6 @@
 //! Observers: accumulators that see tensors and give a quantization.
 //!
-//! One file for each kind and one line in the list below. An observer is a plain value: it can be merged with
+//! One file for each kind and one line in the list below; users add kinds of their own by [`register`]. An observer is a plain value: it can be merged with
 //! another that saw later data, and asked for parameters at any time.
 //!
 //! Only finite numbers count. Infinities are counted ([`Stats::nonfinite`]) and otherwise ignored; asking for parameters when NaN
@@ -10,18 +10,25 @@
 //! PyTorch, so calibration feeds batches in order whatever the number of threads. [`Observer::merge`] joins
 //! accumulators of consecutive shards; its result depends only on how batches were cut into shards.
 
+pub mod custom;
+pub mod entropy;
 pub mod fixed;
 pub mod histogram;
 pub mod minmax;
 pub mod moving_average;
+pub mod mse;
 pub mod passive;
+pub mod percentile;
 pub mod recording;
 pub mod state;
+
+use std::fmt;
 
 use quantir_ir::ObserverSpec;
 use quantir_ir::Quant;
 use quantir_ir::diag::did_you_mean;
 
+pub use custom::register;
 pub use state::{State, States};
 
 use crate::Error;
@@ -66,7 +73,7 @@ impl Default for Stats {
 }
 
 /// One kind of observer.
-pub trait Accumulate: Sized {
+pub trait Accumulate: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// The word for it in texts.
     const KIND: &'static str;
     /// Its arguments, for messages: `(bins, target_bins)`.
@@ -102,10 +109,14 @@ macro_rules! observers {
         /// Any observer.
         #[derive(Clone, Debug)]
         #[allow(missing_docs)]
-        pub enum Observer { $($name($module::$name)),* }
+        pub enum Observer {
+            $($name($module::$name),)*
+            /// One of a kind that a user registered.
+            Custom(custom::Custom),
+        }
 
         impl Observer {
-            /// The words of all kinds with their arguments.
+            /// The words of all built-in kinds with their arguments.
             pub const KINDS: &'static [(&'static str, &'static str)] =
                 &[$(($module::$name::KIND, $module::$name::ARGS)),*];
             /// A new observer as declared. Fails on an unknown kind, arguments or range that make no sense.
@@ -116,45 +127,65 @@ macro_rules! observers {
                     }
                     return Ok(Observer::$name($module::$name::new(spec)?));
                 })*
-                Err(unknown(&spec.kind))
+                custom::new(spec, None).unwrap_or_else(|| Err(unknown(&spec.kind))).map(Observer::Custom)
             }
             /// The word for its kind.
             pub fn kind(&self) -> &'static str {
-                match self { $(Observer::$name(_) => $module::$name::KIND),* }
+                match self {
+                    $(Observer::$name(_) => $module::$name::KIND,)*
+                    Observer::Custom(o) => o.kind(),
+                }
             }
             /// Whether it only marks a value and never gives parameters.
             pub fn is_passive(&self) -> bool {
-                match self { $(Observer::$name(_) => $module::$name::PASSIVE),* }
+                match self {
+                    $(Observer::$name(_) => $module::$name::PASSIVE,)*
+                    Observer::Custom(o) => o.is_passive(),
+                }
             }
             /// Sees a row-major tensor; an empty one changes nothing.
             pub fn see(&mut self, data: &[f32], shape: &[usize]) {
-                match self { $(Observer::$name(o) => o.see(data, shape)),* }
+                match self {
+                    $(Observer::$name(o) => o.see(data, shape),)*
+                    Observer::Custom(o) => o.see(data, shape),
+                }
             }
             /// Takes in what `later` saw, as if after what this one saw. Fails if the kinds or settings differ.
             pub fn merge(&mut self, later: Observer) -> Result<(), Error> {
                 match (self, later) {
                     $((Observer::$name(a), Observer::$name(b)) => a.merge(b),)*
+                    (Observer::Custom(a), Observer::Custom(b)) => a.merge(b),
                     (a, b) => Err(Error::Merge(a.kind().into(), b.kind().into())),
                 }
             }
             /// The quantization for the integers of `spec`. Fails if nothing finite was seen.
             pub fn params(&self, spec: &ObserverSpec) -> Result<Quant, Error> {
-                match self { $(Observer::$name(o) => o.params(spec)),* }
+                match self {
+                    $(Observer::$name(o) => o.params(spec),)*
+                    Observer::Custom(o) => o.params(spec),
+                }
             }
             /// What was seen.
             pub fn stats(&self) -> Stats {
-                match self { $(Observer::$name(o) => o.stats()),* }
+                match self {
+                    $(Observer::$name(o) => o.stats(),)*
+                    Observer::Custom(o) => o.stats(),
+                }
             }
             /// All that was accumulated, to be saved; empty for kinds that keep nothing.
             pub fn state(&self) -> State {
-                match self { $(Observer::$name(o) => o.state()),* }
+                match self {
+                    $(Observer::$name(o) => o.state(),)*
+                    Observer::Custom(o) => o.state(),
+                }
             }
             /// The observer with a saved state. Fails if it does not fit the declaration.
             pub fn restore(spec: &ObserverSpec, state: &State) -> Result<Observer, Error> {
                 $(if spec.kind == $module::$name::KIND {
                     return Ok(Observer::$name($module::$name::restore(spec, state)?));
                 })*
-                Err(unknown(&spec.kind))
+                let custom = custom::new(spec, Some(state));
+                custom.unwrap_or_else(|| Err(unknown(&spec.kind))).map(Observer::Custom)
             }
         }
     };
@@ -164,6 +195,9 @@ observers! {
     minmax::MinMax,
     moving_average::MovingAverage,
     histogram::Histogram,
+    percentile::Percentile,
+    entropy::Entropy,
+    mse::Mse,
     fixed::Fixed,
     passive::Placeholder,
     passive::Noop,
@@ -173,7 +207,8 @@ observers! {
 }
 
 fn unknown(kind: &str) -> Error {
-    let known = Observer::KINDS.iter().map(|k| k.0);
+    let registered = custom::registered();
+    let known = Observer::KINDS.iter().map(|k| k.0).chain(registered.iter().copied());
     Error::Declaration(match did_you_mean(kind, known.clone()) {
         Some(k) => format!("unknown observer `{kind}`; did you mean `{k}`?"),
         None => format!("unknown observer `{kind}`; known are: {}", known.collect::<Vec<_>>().join(", ")),
