@@ -271,6 +271,45 @@ impl Graph {
         Ok(done)
     }
 
+    /// Lets output `i` return `v`, which may have another type; what only the old value needed is removed.
+    pub fn set_output(&mut self, i: usize, v: ValueId) {
+        let use_ = Use::Output(i as u32);
+        let old = self.outputs[i].value;
+        if old == v {
+            return;
+        }
+        self.drop_use(old, use_);
+        self.values[v].as_mut().expect("a live value").uses.push(use_);
+        self.outputs[i].value = v;
+        if let Some(n) = self.def_node(old) {
+            self.remove_dead(vec![n], &mut Vec::new());
+        }
+    }
+
+    /// Lets input `i` come in with another type. Its users are given the result of `op`, which turns it into what they expect.
+    ///
+    /// Fails, with the graph as before, if `op` does not yield the input's former type.
+    pub fn retype_input(
+        &mut self,
+        i: usize,
+        ty: Type,
+        op: impl Into<Op>,
+        name: &str,
+    ) -> Result<ValueId, Reason> {
+        let v = self.inputs[i];
+        let op = op.into();
+        let types = op.infer(&Infer { ins: &[Some(&ty)], declared: &[] })?;
+        if types.first() != Some(self.ty(v)) {
+            return Err(Reason::new(format!("`{}` of {ty} does not yield {}", op.name(), self.ty(v))));
+        }
+        let at = self.nodes().next();
+        self.values[v].as_mut().expect("a live value").ty = self.types.intern(ty);
+        let ins = [Some(v)].into_iter().collect();
+        let (n, outs) = self.insert(op, ins, types, vec![name.into()], Loc::default(), at);
+        self.move_uses(v, outs[0], None, n.index()..n.index() + 1, &mut Vec::new());
+        Ok(outs[0])
+    }
+
     /// Gives the uses of `old` to `new`; uses by nodes numbered in `except` stay.
     fn move_uses(
         &mut self,

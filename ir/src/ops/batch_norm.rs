@@ -2,7 +2,6 @@
 
 use crate::attr::F32;
 use crate::diag::Reason;
-use crate::graph::Phase;
 use crate::ops::operand::{eps, float, recheck, same_elem, store, vector};
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
@@ -29,7 +28,6 @@ attrs! {
 operands! { BatchNorm as BatchNormView { x: One, gamma: One, beta: One, mean: One, var: One } }
 impl OpDef for BatchNorm {
     const NAMES: &'static [&'static str] = &["batch_norm"];
-    const PHASES: (Phase, Phase) = (Phase::Float, Phase::Observed);
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let input = x.ty(0)?;
         float("batch_norm", "input", input, None)?;

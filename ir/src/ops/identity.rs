@@ -2,7 +2,6 @@
 
 use crate::attr::F32;
 use crate::diag::Reason;
-use crate::graph::Phase;
 use crate::ops::{Eval, Infer, OpDef, one};
 use crate::tensor::Tensor;
 use crate::types::Type;
@@ -44,7 +43,6 @@ attrs! {
 operands! { Dropout as DropoutView { x: One } }
 impl OpDef for Dropout {
     const NAMES: &'static [&'static str] = &["dropout"];
-    const PHASES: (Phase, Phase) = (Phase::Float, Phase::Observed);
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         one(x.ty(0)?.clone())
     }

@@ -293,6 +293,7 @@ pub mod dynamic;
 pub(crate) mod elementwise;
 pub mod embedding;
 pub mod expand;
+pub mod fake_dynamic;
 pub mod gather;
 mod grid;
 pub mod group_norm;
@@ -434,6 +435,7 @@ ops! {
     dynamic::LinearDynamic,
     dynamic::ConvDynamic,
     dynamic::LinearF16,
+    fake_dynamic::FakeQuantizeDynamic,
     qconv::Qconv,
     qlinear::Qlinear,
     qbinary::Qadd,

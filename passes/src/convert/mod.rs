@@ -62,7 +62,7 @@ fn run(g: &mut Graph, cx: &mut PassCx, calibration: &Calibration) -> Result<(), 
 }
 
 /// The quantization of each observer that a node uses.
-fn quants(
+pub(crate) fn quants(
     g: &Graph,
     nodes: &[NodeId],
     calibration: &Calibration,

@@ -121,6 +121,7 @@ pub struct ConvertCustomConfig {
     pub(crate) input_quants: IndexMap<usize, Arc<Quant>>,
     pub(crate) outputs: Vec<usize>,
     pub(crate) mapping: Option<QConfigMapping>,
+    pub(crate) backend: Option<BackendConfig>,
     pub(crate) reduce_range: bool,
 }
 
@@ -151,6 +152,11 @@ impl ConvertCustomConfig {
     /// Switches layers off: those that this mapping leaves float, stay float (`convert_fx(..., qconfig_mapping=...)`).
     pub fn set_qconfig_mapping(mut self, mapping: QConfigMapping) -> Self {
         self.mapping = Some(mapping);
+        self
+    }
+    /// The back end that the graph was prepared for; rules for fused classes need it, and lowering.
+    pub fn set_backend_config(mut self, backend: BackendConfig) -> Self {
+        self.backend = Some(backend);
         self
     }
     /// Dynamic activations use 7 of 8 bits, as PyTorch has it with the engines fbgemm and x86.

@@ -1,6 +1,6 @@
 //! Which calls are quantized and where observers go, step by step as PyTorch's `prepare` does it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use quantir_ir::ObserverSpec;
@@ -77,6 +77,11 @@ fn part(
     let prefix = within.map_or(String::new(), |l| format!("{}.", l.path));
     let observers = d.finish(prefix);
     insert::insert(g, cx, &observers)?;
+    for l in &leaves {
+        if let Some(observed) = custom.float_to_observed.get(&*l.class) {
+            g.modules.insert(l.path.clone(), observed.as_str().into());
+        }
+    }
     for (leaf, config) in standalone {
         let own = match &config.qconfig_mapping {
             Some(m) => m.clone(),
@@ -632,8 +637,27 @@ impl<'a> Decider<'a> {
         }
     }
 
+    /// For each observer that several nodes have: the number of the first of them in the graph, which names it.
+    fn labels(&self) -> HashMap<usize, usize> {
+        let place: HashMap<NodeId, usize> = self.g.nodes().enumerate().map(|(i, n)| (n, i + 1)).collect();
+        let mut order: Vec<(usize, usize)> = Vec::new();
+        for (k, o) in self.observers.iter().enumerate() {
+            let value = self.view.nodes[o.id].args[0].from.and(self.view.nodes[o.id].value);
+            let Some(v) = value else { continue };
+            let at = self.g.def_node(v).and_then(|d| place.get(&d).copied()).unwrap_or(0);
+            order.push((at, k));
+        }
+        order.sort_by_key(|&(at, _)| at);
+        let mut label = HashMap::new();
+        for (_, k) in order {
+            label.entry(self.observers[k].instance).or_insert(k);
+        }
+        label
+    }
+
     fn finish(self, prefix: String) -> Observers {
         let mut all = Observers { prefix, ..Observers::default() };
+        let label = self.labels();
         for (k, o) in self.observers.iter().enumerate() {
             let Some(from) = self.view.nodes[o.id].args[0].from else { continue };
             let Some(value) = self.view.nodes[o.id].value else { continue };
@@ -654,7 +678,14 @@ impl<'a> Decider<'a> {
                 .iter()
                 .any(|u| matches!(u, Use::Node(n, 1) if matches!(self.g.op(*n), Op::ConvTranspose(_))));
             let spec: ObserverSpec = template.spec(u8::from(transposed));
-            all.slots.push(insert::Slot { number: k, instance: o.instance, value, behind, uses, spec });
+            all.slots.push(insert::Slot {
+                number: k,
+                instance: label[&o.instance],
+                value,
+                behind,
+                uses,
+                spec,
+            });
         }
         all.weights = self.weights.into_iter().collect();
         all.leaf_calls = self.leaf_calls;

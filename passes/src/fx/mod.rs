@@ -8,6 +8,7 @@
 //! Rules speak of what the model's author called ([`Loc::call`](quantir_ir::Loc)), so the graph must know it; of nodes without a call
 //! only patterns of op names speak.
 
+mod convert;
 pub mod custom;
 mod decide;
 mod fuse;
@@ -52,8 +53,7 @@ pub fn convert_to_reference_fx(
     calibration: &Calibration,
     custom: &ConvertCustomConfig,
 ) -> Result<(), Diag> {
-    let _ = custom;
-    crate::convert::convert(g, calibration)
+    convert::run(g, &mut PassCx::new(), calibration, custom)
 }
 
 /// As [`convert_to_reference_fx`], then to integer ops: phase `integer`.

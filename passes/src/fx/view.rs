@@ -372,7 +372,11 @@ impl Builder<'_> {
                 if is_literal(g, v) && !module {
                     args.push(Arg { from: None, at, role: ArgRole::Literal });
                 } else if module && g.is_const(v) {
-                    params.push(Param { value: v, at, weight: leaf.is_none() && role == ArgRole::Weight });
+                    params.push(Param {
+                        value: v,
+                        at,
+                        weight: leaf.is_none() && role == ArgRole::Weight && g.ty(v).rank() > 1,
+                    });
                 } else {
                     if g.is_const(v) && !self.view.of.contains_key(&v) {
                         let def = g.def_node(v);
@@ -449,7 +453,7 @@ pub(crate) fn role(op: &Op, slot: usize) -> ArgRole {
         "gamma" => ArgRole::NormWeight,
         "beta" | "mean" | "var" => ArgRole::Bias,
         "table" if matches!(op, Op::Embedding(_) | Op::EmbeddingBag(_)) => ArgRole::Weight,
-        "w_ih" | "w_hh" | "weight_ih" | "weight_hh" => ArgRole::Weight,
+        "weight_ih" | "weight_hh" | "weights" => ArgRole::Weight,
         "bias" => ArgRole::Bias,
         _ => ArgRole::Activation,
     }
