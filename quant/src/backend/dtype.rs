@@ -200,6 +200,54 @@ impl fmt::Display for DTypeWithConstraints {
     }
 }
 
+impl FromStr for DTypeWithConstraints {
+    type Err = Error;
+
+    /// The text that it prints as.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |what: &str| {
+            let example = "quint8[0:127] scale=0.00390625 zero_point=0 scale>=0.000244140625";
+            Error::Declaration(format!("{what} in dtype `{text}`; write for example `{example}`"))
+        };
+        let mut words = text.split_whitespace();
+        let head = words.next().ok_or_else(|| bad("nothing"))?;
+        let (name, range) = match head.split_once('[') {
+            None => (head, None),
+            Some((name, rest)) => {
+                let ends = rest.strip_suffix(']').and_then(|r| r.split_once(':'));
+                (name, Some(ends.ok_or_else(|| bad("a range that is not `[min:max]`"))?))
+            }
+        };
+        let mut d = DTypeWithConstraints::ANY;
+        if name != "_" {
+            d.dtype = Some(name.parse()?);
+        }
+        if let Some((lo, hi)) = range {
+            let end = |s: &str| match s {
+                "" => Ok(None),
+                s => s.parse().map(Some).map_err(|_| bad("an end of a range that is no integer")),
+            };
+            (d.quant_min_lower_bound, d.quant_max_upper_bound) = (end(lo)?, end(hi)?);
+        }
+        for word in words {
+            let number = |n: &str| n.parse::<f64>().map_err(|_| bad("a scale that is no number"));
+            if let Some(n) = word.strip_prefix("scale>=") {
+                d.scale_min_lower_bound = Some(number(n)?);
+            } else if let Some(n) = word.strip_prefix("scale<=") {
+                d.scale_max_upper_bound = Some(number(n)?);
+            } else if let Some(n) = word.strip_prefix("scale=") {
+                d.scale_exact_match = Some(number(n)?);
+            } else if let Some(n) = word.strip_prefix("zero_point=") {
+                let zero = n.parse().map_err(|_| bad("a zero point that is no integer"))?;
+                d.zero_point_exact_match = Some(zero);
+            } else {
+                return Err(bad("a constraint that is not `scale>=`, `scale<=`, `scale=` or `zero_point=`"));
+            }
+        }
+        Ok(d)
+    }
+}
+
 /// One combination of dtypes that a back end computes with (`DTypeConfig`).
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct DTypeConfig {
@@ -256,5 +304,34 @@ impl fmt::Display for DTypeConfig {
             Some(true) => f.write_str(", dynamic"),
             Some(false) => f.write_str(", static"),
         }
+    }
+}
+
+impl FromStr for DTypeConfig {
+    type Err = Error;
+
+    /// The text that it prints as.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        const WORDS: [&str; 6] = ["input", "output", "weight", "bias", "dynamic", "static"];
+        let mut d = DTypeConfig::default();
+        for part in text.split(',').map(str::trim) {
+            let (word, rest) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+            match word {
+                "input" => d.input_dtype = rest.parse()?,
+                "output" => d.output_dtype = rest.parse()?,
+                "weight" => d.weight_dtype = rest.parse()?,
+                "bias" => d.bias_dtype = Some(rest.trim().parse()?),
+                "dynamic" | "static" if rest.is_empty() => d.is_dynamic = Some(word == "dynamic"),
+                _ => {
+                    let near =
+                        did_you_mean(word, WORDS).map_or(String::new(), |n| format!("did you mean `{n}`? "));
+                    return Err(Error::Declaration(format!(
+                        "unknown part `{part}` of dtypes; {near}write for example `input quint8, output quint8, weight qint8, \
+                         bias float32`"
+                    )));
+                }
+            }
+        }
+        Ok(d)
     }
 }

@@ -234,3 +234,25 @@ impl BackendPatternConfig {
         self.root_node.as_deref().and_then(|n| self.pattern.line(n)).unwrap_or(self.pattern.default_root())
     }
 }
+
+/// `nn.Conv2d, nn.ReLU: different { input quint8, output quint8, weight qint8, bias float32 } fuse_sequential nn.intrinsic.ConvReLU2d`.
+impl fmt::Display for BackendPatternConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chain: Vec<&str> = self.pattern.ops().collect();
+        match Pattern::chain(&chain) == self.pattern {
+            true => f.write_str(&chain.join(", "))?,
+            false => write!(f, "{}", self.pattern)?,
+        }
+        f.write_str(match self.observation_type {
+            ObservationType::OutputUseDifferentObserverAsInput => ": different",
+            ObservationType::OutputShareObserverWithInput => ": share",
+            ObservationType::InputOutputNotObserved => ": not observed",
+        })?;
+        let dtypes: Vec<String> = self.dtype_configs.iter().map(|d| d.to_string()).collect();
+        write!(f, " {{ {} }}", dtypes.join(" | "))?;
+        if let Some(m) = self.fuser_method {
+            write!(f, " {m}")?;
+        }
+        self.fused_module.iter().try_for_each(|c| write!(f, " {c}"))
+    }
+}

@@ -10,6 +10,9 @@ mod fuser;
 mod pattern;
 mod pytorch;
 mod runtime;
+pub mod toml;
+
+use std::fmt;
 
 use indexmap::IndexMap;
 
@@ -67,5 +70,13 @@ impl BackendConfig {
         let mut all: Vec<&BackendPatternConfig> = self.configs.values().collect();
         all.sort_by_key(|c| std::cmp::Reverse(c.pattern.weight()));
         all
+    }
+}
+
+/// One line for each pattern: what is matched, how the result is observed, with which dtypes, and what it is fused to.
+impl fmt::Display for BackendConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "backend {}", self.name)?;
+        self.configs().try_for_each(|c| writeln!(f, "{c}"))
     }
 }
