@@ -7,11 +7,13 @@
 pub mod backend;
 pub mod calibrate;
 pub mod data;
+pub mod equalize;
 mod error;
 pub mod evaluate;
 pub mod file;
 mod fx;
 mod model;
+pub mod model_report;
 pub mod numeric_suite;
 mod session;
 pub mod table;

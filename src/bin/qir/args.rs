@@ -47,6 +47,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Compare a quantized model with its float original layer by layer
     Compare(Compare),
+    /// Look at a float model with data and advise how to quantize it
+    Report(Report),
 }
 
 /// How a quantized model comes about.
@@ -306,6 +308,47 @@ pub struct Compare {
     /// What executes the graphs
     #[arg(long, value_enum, default_value = "runtime")]
     pub executor: Executor,
+    #[command(flatten)]
+    pub inputs: DataArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qir report net.onnx --calibrate calib.npz
+  qir report net.onnx --calibrate calib.npz --recipe advice.toml
+  qir report net.onnx --calibrate calib.npz --table --feature outlier --module features.0
+
+Detectors: weights per channel, dynamic against static quantization, outliers in inputs, equalization of
+inputs and weights.")]
+pub struct Report {
+    /// Float model: .onnx, .qir or .qir.safetensors
+    pub model: PathBuf,
+    /// Data to run it on
+    #[arg(long, value_name = "DATA")]
+    pub calibrate: PathBuf,
+    /// Samples in a batch; statistics of batches depend on it
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// Use only the first N samples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: Option<u32>,
+    /// Print all features as tables
+    #[arg(long)]
+    pub table: bool,
+    /// With --table: only features whose name contains this
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "table")]
+    pub feature: String,
+    /// With --table: only modules whose path contains this
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "table")]
+    pub module: String,
+    /// Write the advice as a recipe for `qir quantize --config` (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub inputs: DataArgs,
     #[command(flatten)]

@@ -17,6 +17,7 @@ mod inspect;
 mod opt;
 mod progress;
 mod quantize;
+mod report;
 mod run;
 mod table;
 mod text;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Explain(a) => explain::main(a),
         Command::Inspect(a) => inspect::main(a),
         Command::Compare(a) => compare::main(a),
+        Command::Report(a) => report::main(a),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
