@@ -22,7 +22,7 @@ pub use backend::{
 };
 pub use calibration::{Calibration, Entry};
 pub use error::Error;
-pub use mapping::{OpRef, QConfigMapping, Resolution, Rule};
+pub use mapping::{OpRef, QConfigDict, QConfigMapping, QConfigMultiMapping, Resolution, Rule};
 pub use observer::{Observer, Stats};
 pub use qconfig::QConfig;
 pub use support::{Ends, KernelSupport, OpSupport, Role, WeightSupport};

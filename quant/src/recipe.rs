@@ -1,12 +1,16 @@
 //! Recipes: a `QConfigMapping` as TOML.
 //!
 //! ```toml
-//! base = "native"                  # start from a named mapping: native, x86, minmax; left out: no rules
+//! base = "native"                  # start from a named mapping: native, x86, minmax, pytorch_x86, …; left out: no rules
 //! global = "float"                 # a named qconfig, "float", or { activation = "…", weight = "…" }
 //!
 //! [[rule]]
 //! op = "add"                       # ops of one name or family
 //! qconfig = "float"
+//!
+//! [[rule]]
+//! op = "torch.nn.Linear"           # what the model's author called: a class, a function, a method (".reshape")
+//! qconfig = "default_dynamic_qconfig"
 //!
 //! [[rule]]
 //! regex = 'features\.1[0-9]'       # modules whose path matches from its start; the first match wins
@@ -149,7 +153,7 @@ impl Reader {
         {
             match QConfigMapping::named(name) {
                 Some(base) => m = base,
-                None => self.unknown_name(v, "mapping", name, QConfig::NAMES),
+                None => self.unknown_name(v, "mapping", name, QConfigMapping::NAMES),
             }
         }
         if let Some(v) = t.get("global")

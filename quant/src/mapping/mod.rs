@@ -1,5 +1,8 @@
 //! `QConfigMapping`: which op gets which qconfig.
 
+mod dict;
+mod multi;
+
 use std::fmt;
 
 use indexmap::IndexMap;
@@ -8,6 +11,9 @@ use quantir_ir::{Op, Storage};
 use regex::Regex;
 
 use crate::{Error, ObserverTemplate, QConfig, call_type};
+
+pub use dict::{Group, QConfigDict};
+pub use multi::QConfigMultiMapping;
 
 /// Rules from general to particular; the most particular one that applies decides. `None` leaves ops float.
 ///
@@ -148,13 +154,43 @@ impl QConfigMapping {
     pub fn minmax() -> Self {
         Self::with_defaults(QConfig::minmax())
     }
-    /// The named mapping: `native`, `x86`, `minmax`.
+    /// The named mapping: one of [`QConfigMapping::NAMES`].
+    ///
+    /// `pytorch_…` are PyTorch's default mappings of a back end, with its rules by class and function.
     pub fn named(name: &str) -> Option<Self> {
+        use crate::defaults as d;
         match name {
             "native" => Some(Self::native()),
-            _ => QConfig::named(name).map(Self::with_defaults),
+            "x86" => Some(Self::x86()),
+            "minmax" => Some(Self::minmax()),
+            "pytorch_symmetric_qnnpack" => Some(d::get_default_symmetric_qnnpack_qconfig_mapping()),
+            "pytorch_symmetric_qnnpack_qat" => Some(d::get_default_symmetric_qnnpack_qat_qconfig_mapping()),
+            _ => {
+                let backend = name.strip_prefix("pytorch_")?;
+                match backend.strip_suffix("_qat") {
+                    Some(backend) => d::get_default_qat_qconfig_mapping(backend).ok(),
+                    None => d::get_default_qconfig_mapping(backend).ok(),
+                }
+            }
         }
     }
+
+    /// The names that [`QConfigMapping::named`] knows.
+    pub const NAMES: &'static [&'static str] = &[
+        "native",
+        "x86",
+        "minmax",
+        "pytorch_x86",
+        "pytorch_fbgemm",
+        "pytorch_qnnpack",
+        "pytorch_onednn",
+        "pytorch_symmetric_qnnpack",
+        "pytorch_x86_qat",
+        "pytorch_fbgemm_qat",
+        "pytorch_qnnpack_qat",
+        "pytorch_onednn_qat",
+        "pytorch_symmetric_qnnpack_qat",
+    ];
 
     /// Sets the rule for everything that no other rule decides.
     pub fn set_global(&mut self, qconfig: Option<QConfig>) -> &mut Self {
@@ -210,6 +246,35 @@ impl QConfigMapping {
         all.extend(self.module.iter().map(|(m, q)| (Rule::Module(m.clone()), q)));
         all.extend(self.order.iter().map(|((m, t, i), q)| (Rule::Order(m.clone(), t.clone(), *i), q)));
         all
+    }
+
+    /// Whether every qconfig can be used; fails with all that cannot, each with its rule.
+    pub fn check(&self) -> Result<(), Error> {
+        let refused = |(rule, q): (Rule, &Option<QConfig>)| {
+            let e = q.as_ref()?.check().err()?;
+            Some(Diag::error("qconfig", e.to_string()).note(format!("in {rule}")))
+        };
+        let diags: Vec<Diag> = self.rules().into_iter().filter_map(refused).collect();
+        if diags.is_empty() { Ok(()) } else { Err(Error::Text(diags)) }
+    }
+
+    /// Whether this mapping may be given to convert after `prepared` was given to prepare: it has all keys of `prepared`, each
+    /// with the same qconfig or `None`, which leaves float what was observed.
+    pub fn check_convert(&self, prepared: &QConfigMapping) -> Result<(), Error> {
+        let own = self.rules();
+        let mut diags = Vec::new();
+        for (rule, before) in prepared.rules() {
+            let why = match own.iter().find(|(r, _)| *r == rule) {
+                None => format!("{rule} was given to prepare and is missing for convert"),
+                Some((_, None)) => continue,
+                Some((_, now)) if *now == before => continue,
+                Some(_) => {
+                    format!("{rule} has another qconfig than at prepare; convert can only leave it float")
+                }
+            };
+            diags.push(Diag::error("qconfig", why));
+        }
+        if diags.is_empty() { Ok(()) } else { Err(Error::Text(diags)) }
     }
 
     /// Adds a rule; `Rule::Regex` fails if it is no regular expression.
@@ -308,6 +373,20 @@ impl QConfigMapping {
         let near =
             |name: &str| did_you_mean(name, modules.iter().copied()).map(|m| format!("did you mean `{m}`?"));
         let mut all = Vec::new();
+        let calls = || ops.iter().flat_map(|o| [o.call, o.scope]).flatten();
+        for t in
+            self.object_type.keys().filter(|t| t.contains('.') && !call_type::KNOWN.contains(&t.as_str()))
+        {
+            // Default mappings speak of many types that a model has not; a name close to one that it has is a slip.
+            if !calls().any(|c| c == t)
+                && let Some(k) = did_you_mean(t, calls())
+            {
+                all.push(warn(
+                    format!("nothing in the model is a `{t}`"),
+                    Some(format!("did you mean `{k}`?")),
+                ));
+            }
+        }
         for m in self.module.keys().filter(|m| !modules.contains(&m.as_str())) {
             all.push(warn(format!("no module is called `{m}`"), near(m)));
         }
@@ -348,9 +427,15 @@ pub fn is_a(op: &str, t: &str) -> bool {
 
 /// Why `t` names neither an op nor a family, if so.
 pub fn check_type(t: &str) -> Result<(), Option<String>> {
-    // Classes, functions and methods are named with a dot; a user's own are as good as PyTorch's.
+    // Classes, functions and methods are named with a dot; a user's own are as good as PyTorch's. Only the case of letters tells
+    // a slip for sure.
     if t.contains('.') || t.contains(':') {
-        return Ok(());
+        let t = call_type::canonical(t);
+        let same = |k: &&&str| k.eq_ignore_ascii_case(&t);
+        return match call_type::KNOWN.iter().find(same) {
+            Some(k) if !call_type::KNOWN.contains(&t.as_str()) => Err(Some(format!("did you mean `{k}`?"))),
+            _ => Ok(()),
+        };
     }
     let known = || Op::all_names().chain(FAMILIES.iter().map(|f| f.0));
     if known().any(|k| k == t) {
