@@ -11,6 +11,7 @@ pub mod check;
 mod constant;
 pub mod convert;
 pub mod driver;
+pub mod expand;
 pub mod fuse;
 pub mod fx;
 pub mod lower;

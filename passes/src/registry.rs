@@ -19,6 +19,8 @@ passes! {
     canon::cse::Cse,
     canon::dce::Dce,
     canon::batch_norm::DecomposeBatchNorm,
+    expand::lstm::ExpandLstm,
+    expand::attention::ExpandAttention,
     fuse::pad::FusePad,
     fuse::hard_swish::FuseHardSwish,
     fuse::gelu::FuseGelu,

@@ -78,6 +78,10 @@ pub(crate) fn quants(
             found.insert(name.clone(), q.clone());
             continue;
         }
+        // These take the parameters of another observer, which are looked up when all others are known.
+        if g.observers.get(name).is_some_and(|spec| spec.kind == REUSE) {
+            continue;
+        }
         let Some(spec) = g.observers.get(name) else {
             bad.push(format!("`${name}` is not declared"));
             continue;
@@ -106,12 +110,38 @@ pub(crate) fn quants(
             Err(_) => {}
         }
     }
+    for &n in nodes {
+        let Some(o) = g.get::<Observe>(n) else { continue };
+        let name = &o.op.by.0;
+        if found.contains_key(name) || g.observers.get(name).is_none_or(|spec| spec.kind != REUSE) {
+            continue;
+        }
+        match first_observed(g, o.x).and_then(|by| found.get(by)) {
+            Some(q) => drop(found.insert(name.clone(), q.clone())),
+            None if told(&bad, name) => {}
+            None => bad.push(format!("`${name}`: nothing before `%{}` is quantized", g.name_of(o.out))),
+        }
+    }
     if bad.is_empty() {
         return Ok(found);
     }
     let d = Diag::error("convert", format!("{} observers have no parameters", bad.len()))
         .help("calibrate the graph that `prepare` gave, and convert with that calibration");
     Err(bad.into_iter().fold(d, Diag::note))
+}
+
+/// The kind of observers whose values have the parameters of what they are computed from.
+const REUSE: &str = "reuse_input";
+
+/// The nearest observer on the way back from `v` along first operands.
+fn first_observed(g: &Graph, mut v: ValueId) -> Option<&Name> {
+    loop {
+        let def = g.def_node(v)?;
+        match g.get::<Observe>(def) {
+            Some(o) => return Some(&o.op.by.0),
+            None => v = g.node(def).ins.first().copied().flatten()?,
+        }
+    }
 }
 
 fn replace(g: &Graph, n: NodeId, quant: &Arc<Quant>) -> Result<Edit, Reason> {
