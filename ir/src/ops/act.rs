@@ -14,6 +14,10 @@ pub enum Act {
     Clip(F32, F32),
     /// `x · min(max(x + 3, 0), 6) / 6`.
     HardSwish,
+    /// `x`, or `slope · x` below 0.
+    LeakyRelu(F32),
+    /// Hyperbolic tangent.
+    Tanh,
 }
 
 impl Act {
@@ -25,6 +29,8 @@ impl Act {
             Act::Relu => relu(x),
             Act::Clip(lo, hi) => clip(x, lo.0, hi.0),
             Act::HardSwish => hard_swish(x),
+            Act::LeakyRelu(slope) => leaky_relu(x, slope.0),
+            Act::Tanh => libm::tanhf(x),
         }
     }
 
@@ -44,7 +50,7 @@ impl Act {
             Act::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
             Act::Relu => Some((0.0, f32::INFINITY)),
             Act::Clip(lo, hi) => Some((lo.0, hi.0)),
-            Act::HardSwish => None,
+            Act::HardSwish | Act::LeakyRelu(_) | Act::Tanh => None,
         }
     }
 }
@@ -62,6 +68,12 @@ pub fn clip(x: f32, lo: f32, hi: f32) -> f32 {
     if y > hi { hi } else { y }
 }
 
+/// `x`, or `slope · x` below 0.
+#[inline]
+pub fn leaky_relu(x: f32, slope: f32) -> f32 {
+    if x < 0.0 { slope * x } else { x }
+}
+
 /// `x · min(max(x + 3, 0), 6) / 6`, in this order of operations.
 #[inline]
 pub fn hard_swish(x: f32) -> f32 {
@@ -75,6 +87,8 @@ impl Attr for Act {
             Act::Relu => AttrValue::Word("relu".into()),
             Act::Clip(lo, hi) => AttrValue::Call("clip".into(), vec![lo.to_value(), hi.to_value()]),
             Act::HardSwish => AttrValue::Word("hard_swish".into()),
+            Act::LeakyRelu(slope) => AttrValue::Call("leaky_relu".into(), vec![slope.to_value()]),
+            Act::Tanh => AttrValue::Word("tanh".into()),
         }
     }
     fn from_value(v: &AttrValue) -> Result<Self, String> {
@@ -82,10 +96,15 @@ impl Attr for Act {
             AttrValue::Word(w) if w == "none" => Ok(Act::None),
             AttrValue::Word(w) if w == "relu" => Ok(Act::Relu),
             AttrValue::Word(w) if w == "hard_swish" => Ok(Act::HardSwish),
+            AttrValue::Word(w) if w == "tanh" => Ok(Act::Tanh),
+            AttrValue::Call(f, args) if f == "leaky_relu" && args.len() == 1 => {
+                Ok(Act::LeakyRelu(F32::from_value(&args[0])?))
+            }
             AttrValue::Call(f, args) if f == "clip" && args.len() == 2 => {
                 Ok(Act::Clip(F32::from_value(&args[0])?, F32::from_value(&args[1])?))
             }
-            _ => Err("expected `none`, `relu`, `hard_swish` or `clip(min,max)`".into()),
+            _ => Err("expected `none`, `relu`, `hard_swish`, `tanh`, `clip(min,max)` or `leaky_relu(slope)`"
+                .into()),
         }
     }
 }

@@ -50,27 +50,9 @@ impl ConvTranspose {
     fn rank(&self) -> usize {
         (self.rank as usize).clamp(1, 3)
     }
-    fn windows(&self) -> Windows<'_> {
-        Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: false }
-    }
-    /// Result size of spatial axis `i`.
-    fn size(&self, i: usize, size: &Dim, kernel: &Dim) -> Result<Dim, Reason> {
-        if size.as_lit().is_some_and(|n| n < 1) || kernel.as_lit().is_some_and(|k| k < 1) {
-            return Err(Reason::new(format!("the input or the kernel is empty along spatial axis {i}")));
-        }
-        let (before, after) = self.pad.at(i);
-        let out = size
-            .add_lit(-1)
-            .mul_lit(self.stride.at(i) as i64)
-            .add(&kernel.add_lit(-1).mul_lit(self.dilation.at(i) as i64))
-            .add_lit(1 + self.out_pad.at(i) as i64)
-            .add_lit(-(before as i64 + after as i64));
-        if out.as_lit().is_some_and(|n| n < 1) {
-            return Err(Reason::new(format!(
-                "`pad` of {before} and {after} leaves nothing of the result along spatial axis {i}"
-            )));
-        }
-        Ok(out)
+    fn slots(&self) -> Slots<'_> {
+        let by = Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: false };
+        Slots { by, out_pad: &self.out_pad, groups: self.groups }
     }
 }
 impl OpDef for ConvTranspose {
@@ -87,9 +69,39 @@ impl OpDef for ConvTranspose {
         let (op, rank) = (self.name(), self.rank());
         float(op, "input", input, None)?;
         same_elem("weight", w, input)?;
+        let shape = self.slots().shape(op, rank, input, w)?;
+        if let Some(b) = x.opt(2) {
+            same_elem("bias", b, input)?;
+            vector("bias", b, &shape[1])?;
+        }
+        one(input.with_shape(shape))
+    }
+    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
+        recheck(self, x)?;
+        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+        let shape = x.shape(0)?;
+        let sums =
+            scatter_sums(&self.slots(), (input, w), &shape, &input.floats()?, &w.floats()?, |a, x, w| {
+                a + x * w
+            });
+        let area = shape[2..].iter().product();
+        one(store(&input.elem, &shape, finish(x, &self.act, sums, shape[1], area)?)?)
+    }
+}
+
+/// Where the elements of the input go: what transposed convolutions of floats and of integers share.
+pub(crate) struct Slots<'a> {
+    pub by: Windows<'a>,
+    pub out_pad: &'a PerAxis,
+    pub groups: u32,
+}
+
+impl Slots<'_> {
+    /// Result shape of x `[N,C,*S]` and w `[C,O/groups,*K]`.
+    pub fn shape(&self, op: &str, rank: usize, input: &Type, w: &Type) -> Result<Shape, Reason> {
         check_rank(op, "input", input, rank)?;
         check_rank(op, "weight", w, rank)?;
-        self.windows().check(rank)?;
+        self.by.check(rank)?;
         self.out_pad.check("out_pad", rank)?;
         positive("groups", self.groups as usize)?;
         for i in 0..rank {
@@ -112,31 +124,52 @@ impl OpDef for ConvTranspose {
         for i in 0..rank {
             dims.push(self.size(i, &input.shape[i + 2], &w.shape[i + 2])?);
         }
-        if let Some(b) = x.opt(2) {
-            same_elem("bias", b, input)?;
-            vector("bias", b, &dims[1])?;
-        }
-        one(input.with_shape(Shape(dims)))
+        Ok(Shape(dims))
     }
-    fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
-        recheck(self, x)?;
-        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
-        let shape = x.shape(0)?;
-        // The grid of the convolution that this one reverses: its input is the result here.
-        let grid = Grid::new(&shape[2..], &input.shape[2..], &w.shape[2..], &self.windows());
-        let (plane, area, taps) = (grid.outputs(), grid.inputs(), grid.taps());
-        let (channels, outputs) = (input.shape[1], shape[1]);
-        let (depth, width) = (channels / self.groups as usize, outputs / self.groups as usize);
-        let (data, kernel) = (input.floats()?, w.floats()?);
-        let mut sums = vec![0.0; shape[0] * outputs * area];
-        for (at, acc) in sums.chunks_exact_mut(area).enumerate() {
-            let (sample, o) = (at / outputs, at % outputs);
-            for c in o / width * depth..(o / width + 1) * depth {
-                let plane = &data[(sample * channels + c) * plane..][..plane];
-                let kernel = &kernel[(c * width + o % width) * taps..][..taps];
-                grid.scatter(acc, plane, kernel, |a, x, w| a + x * w);
-            }
+
+    /// Result size of spatial axis `i`.
+    fn size(&self, i: usize, size: &Dim, kernel: &Dim) -> Result<Dim, Reason> {
+        if size.as_lit().is_some_and(|n| n < 1) || kernel.as_lit().is_some_and(|k| k < 1) {
+            return Err(Reason::new(format!("the input or the kernel is empty along spatial axis {i}")));
         }
-        one(store(&input.elem, &shape, finish(x, &self.act, sums, outputs, area)?)?)
+        let (before, after) = self.by.pad.at(i);
+        let out = size
+            .add_lit(-1)
+            .mul_lit(self.by.stride.at(i) as i64)
+            .add(&kernel.add_lit(-1).mul_lit(self.by.dilation.at(i) as i64))
+            .add_lit(1 + self.out_pad.at(i) as i64)
+            .add_lit(-(before as i64 + after as i64));
+        if out.as_lit().is_some_and(|n| n < 1) {
+            return Err(Reason::new(format!(
+                "`pad` of {before} and {after} leaves nothing of the result along spatial axis {i}"
+            )));
+        }
+        Ok(out)
     }
+}
+
+/// Accumulators of a transposed convolution with result `shape`, in the order of [`ConvTranspose`], from `T::default()`.
+pub(crate) fn scatter_sums<T: Copy + Default>(
+    slots: &Slots,
+    (input, w): (&Tensor, &Tensor),
+    shape: &[usize],
+    data: &[T],
+    kernel: &[T],
+    madd: impl Fn(T, T, T) -> T + Copy,
+) -> Vec<T> {
+    // The grid of the convolution that this one reverses: its input is the result here.
+    let grid = Grid::new(&shape[2..], &input.shape[2..], &w.shape[2..], &slots.by);
+    let (plane, area, taps) = (grid.outputs(), grid.inputs(), grid.taps());
+    let (channels, outputs, groups) = (input.shape[1], shape[1], slots.groups as usize);
+    let (depth, width) = (channels / groups, outputs / groups);
+    let mut sums = vec![T::default(); shape[0] * outputs * area];
+    for (at, acc) in sums.chunks_exact_mut(area.max(1)).enumerate() {
+        let (sample, o) = (at / outputs, at % outputs);
+        for c in o / width * depth..(o / width + 1) * depth {
+            let plane = &data[(sample * channels + c) * plane..][..plane];
+            let kernel = &kernel[(c * width + o % width) * taps..][..taps];
+            grid.scatter(acc, plane, kernel, madd);
+        }
+    }
+    sums
 }

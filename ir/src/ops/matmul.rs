@@ -29,30 +29,12 @@ impl OpDef for Matmul {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let (a, b) = (x.ty(0)?, x.ty(1)?);
         if !matches!(a.elem, Elem::Plain(Storage::I32 | Storage::I64)) {
-            float("matmul", "first operand", a, None)?;
+            float("matmul", "first operand", a, Some("qmatmul"))?;
         }
         if a.elem != b.elem {
             return Err(Reason::new(format!("the operands have different elements: {a} and {b}")));
         }
-        let (Some((ka, rows)), false) = (a.shape.0.split_last(), b.shape.0.is_empty()) else {
-            return Err(Reason::new(format!("`matmul` needs at least one dimension, found {a} and {b}")));
-        };
-        let at = b.rank().saturating_sub(2);
-        let kb = &b.shape[at];
-        if !agree(ka, kb) {
-            return Err(Reason::new(format!("{a} has {ka} columns but {b} has {kb} rows")));
-        }
-        let (row, batch_a) = match rows.split_last() {
-            Some((r, batch)) => (Some(r), batch),
-            None => (None, rows),
-        };
-        let leading = (Shape(batch_a.to_vec()), Shape(b.shape.0[..at].to_vec()));
-        let mut dims = check::broadcast("matmul", &[&leading.0, &leading.1])?.0;
-        dims.extend(row.cloned());
-        if b.rank() > 1 {
-            dims.push(b.shape[at + 1].clone());
-        }
-        one(a.with_shape(Shape(dims)))
+        one(a.with_shape(matmul_shape("matmul", a, b)?))
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         recheck(self, x)?;
@@ -78,6 +60,29 @@ impl OpDef for Matmul {
     }
 }
 
+/// Result shape of a `[*,M,K]` times b `[*,K,N]`.
+pub(crate) fn matmul_shape(op: &str, a: &Type, b: &Type) -> Result<Shape, Reason> {
+    let (Some((ka, rows)), false) = (a.shape.0.split_last(), b.shape.0.is_empty()) else {
+        return Err(Reason::new(format!("`{op}` needs at least one dimension, found {a} and {b}")));
+    };
+    let at = b.rank().saturating_sub(2);
+    let kb = &b.shape[at];
+    if !agree(ka, kb) {
+        return Err(Reason::new(format!("{a} has {ka} columns but {b} has {kb} rows")));
+    }
+    let (row, batch_a) = match rows.split_last() {
+        Some((r, batch)) => (Some(r), batch),
+        None => (None, rows),
+    };
+    let leading = (Shape(batch_a.to_vec()), Shape(b.shape.0[..at].to_vec()));
+    let mut dims = check::broadcast(op, &[&leading.0, &leading.1])?.0;
+    dims.extend(row.cloned());
+    if b.rank() > 1 {
+        dims.push(b.shape[at + 1].clone());
+    }
+    Ok(Shape(dims))
+}
+
 /// Adds the product of a `[m,k]` and b `[k,n]` to `out` `[m,n]`, for each element in the order of `k`.
 pub(crate) fn product<T: Copy>(
     out: &mut [T],
@@ -98,7 +103,7 @@ pub(crate) fn product<T: Copy>(
 }
 
 /// The product of each pair of matrices, leading axes broadcast.
-fn multiply<T: Copy + Default>(
+pub(crate) fn multiply<T: Copy + Default>(
     x: &Eval,
     a: &[T],
     b: &[T],

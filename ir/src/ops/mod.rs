@@ -308,12 +308,18 @@ pub mod observe;
 pub(crate) mod operand;
 pub mod pad;
 pub mod pool;
+pub mod qbatch_norm;
+pub mod qbetween;
 pub mod qbinary;
 pub mod qconcat;
 pub mod qconv;
+pub mod qconv_transpose;
 pub mod qlinear;
 pub mod qlut;
+pub mod qmatmul;
 pub mod qpool;
+pub mod qprelu;
+pub mod qscalar;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
@@ -437,6 +443,7 @@ ops! {
     dynamic::LinearF16,
     fake_dynamic::FakeQuantizeDynamic,
     qconv::Qconv,
+    qconv_transpose::QconvTranspose,
     qlinear::Qlinear,
     qbinary::Qadd,
     qbinary::Qmul,
@@ -444,4 +451,13 @@ ops! {
     qpool::Qmean,
     qpool::QavgPool,
     qlut::Qlut,
+    qscalar::QaddScalar,
+    qscalar::QmulScalar,
+    qmatmul::Qmatmul,
+    qprelu::Qprelu,
+    qbatch_norm::QbatchNorm,
+    qbetween::QlayerNorm,
+    qbetween::QgroupNorm,
+    qbetween::QinstanceNorm,
+    qbetween::Qsoftmax,
 }

@@ -487,6 +487,8 @@ pub(crate) fn act_word(op: &Op) -> &'static str {
         ops::Act::Relu => "relu",
         ops::Act::Clip(..) => "clip",
         ops::Act::HardSwish => "hard_swish",
+        ops::Act::LeakyRelu(_) => "leaky_relu",
+        ops::Act::Tanh => "tanh",
     }
 }
 

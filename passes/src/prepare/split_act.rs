@@ -47,6 +47,8 @@ fn taken_out(op: &Op) -> Option<(Op, Op)> {
         Act::Relu => Relu {}.into(),
         Act::Clip(min, max) => Clip { min, max }.into(),
         Act::HardSwish => HardSwish {}.into(),
+        Act::LeakyRelu(alpha) => LeakyRelu { alpha }.into(),
+        Act::Tanh => Tanh {}.into(),
     };
     Some((bare, op))
 }

@@ -209,6 +209,8 @@ pub(crate) fn act_of(op: &Op) -> Option<&quantir_ir::ops::Act> {
         Op::Add(o) => &o.act,
         Op::Mul(o) => &o.act,
         Op::Qconv(o) => &o.act,
+        Op::QconvTranspose(o) => &o.act,
+        Op::QbatchNorm(o) => &o.act,
         Op::Qlinear(o) => &o.act,
         Op::Qadd(o) => &o.act,
         Op::Qmul(o) => &o.act,

@@ -115,6 +115,7 @@ pub(super) fn binary(site: &Site) -> Result<Built, String> {
             Act::Relu => of(site, Then(f, map::Relu {})),
             Act::Clip(lo, hi) => of(site, Then(f, map::Clip { lo: lo.0, hi: hi.0 })),
             Act::HardSwish => of(site, Then(f, map::HardSwish {})),
+            Act::LeakyRelu(_) | Act::Tanh => Err("the activation is not fused".into()),
         }
     }
     match site.op {
