@@ -9,7 +9,7 @@ use quantir_ir::attr::{F32, Pads, PerAxis};
 use quantir_ir::ops::pad::PadMode;
 use quantir_ir::ops::resize::{Coord, NearestRound, ResizeMode};
 use quantir_ir::ops::*;
-use quantir_ir::{Dim, Elem, Phase, Quant, Shape, Storage, Tensor, Type};
+use quantir_ir::{Dim, Elem, Phase, QParams, Quant, Shape, Storage, Tensor, Type, Zeros};
 
 fn acts() -> [Act; 4] {
     [Act::None, Act::Relu, Act::Clip(F32(0.0), F32(6.0)), Act::HardSwish]
@@ -236,6 +236,48 @@ fn other_storages_move_too() {
         let c = b.op(Concat { axis: 1 }, &[Some(t), Some(t)]);
         let r = b.op(Reshape { shape: vec![Dim::lit(120)] }, &[Some(c)]);
         let (g, inputs) = b.finish(&[t, c, r]);
+        check(g, &inputs, true, Within::Exact, false);
+    }
+}
+
+#[test]
+fn transposed_convolutions() {
+    type Case<'a> = (u8, &'a [usize], &'a [usize], &'a [u32], &'a [(u32, u32)], u32, u32, u32);
+    let cases: [Case; 7] = [
+        (2, &[1, 3, 5, 6], &[3, 8, 3, 3], &[2], &[(1, 1)], 1, 1, 1),
+        (2, &[2, 16, 4, 5], &[16, 5, 2, 2], &[2], &[(0, 0)], 0, 1, 1),
+        (2, &[1, 6, 4, 4], &[6, 2, 4, 3], &[2, 1], &[(1, 0), (0, 2)], 0, 1, 3),
+        (2, &[1, 20, 4, 4], &[20, 1, 4, 4], &[2], &[(1, 1)], 0, 1, 20),
+        (2, &[1, 2, 5, 5], &[2, 4, 3, 3], &[1], &[(0, 0)], 0, 2, 1),
+        (1, &[2, 4, 9], &[4, 3, 3], &[2], &[(1, 1)], 1, 1, 1),
+        (3, &[1, 2, 3, 4, 3], &[2, 3, 2, 2, 2], &[2], &[(0, 0)], 0, 1, 1),
+    ];
+    for (i, (rank, x, w, stride, pad, out_pad, dilation, groups)) in cases.into_iter().enumerate() {
+        let xq = if i % 3 == 2 { i8q(0.05, -3) } else { u8q(0.05, 120) };
+        let scale = (0..w[1]).map(|c| 0.01 + 0.001 * c as f32).collect();
+        let zero = Zeros::All(if i % 2 == 0 { 0 } else { 2 });
+        let wq = match i {
+            1 => Quant::tensor(Storage::I8, 0.02, 3),
+            _ => {
+                Quant { params: QParams::Axis { axis: 1, scale, zero }, ..Quant::tensor(Storage::I8, 1.0, 0) }
+            }
+        };
+        let mut b = Build::new(Phase::Integer, i as u64);
+        let v = b.input(quantized(&xq, x));
+        let weight = b.constant(&quantized(&Arc::new(wq), w));
+        let bias = (i % 3 != 2).then(|| b.constant(&Type::f32(&[w[1] * groups as usize])));
+        let op = QconvTranspose {
+            rank,
+            stride: PerAxis::of(stride),
+            pad: Pads::of(pad),
+            out_pad: PerAxis::all(out_pad),
+            dilation: PerAxis::all(dilation),
+            groups,
+            act: acts()[i % 4].clone(),
+        };
+        let declared = [Type::new(Elem::Quant(u8q(0.3, 100)), Shape::default())];
+        let y = b.op_as(op, &[Some(v), Some(weight), bias], &declared);
+        let (g, inputs) = b.finish(&[y]);
         check(g, &inputs, true, Within::Exact, false);
     }
 }

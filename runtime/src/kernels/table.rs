@@ -19,6 +19,8 @@ pub enum Scheme {
     PerTensor,
     /// One scale and zero point, or one for each index of axis 0.
     PerChannel,
+    /// One scale and zero point, or one for each index of axis 1.
+    PerColumn,
     /// The product of an activation's and a weight's quantization, or plain floats.
     Bias,
     /// Anything, plain or quantized.
@@ -178,6 +180,8 @@ impl Accept {
             Scheme::PerTensor => quant.is_some_and(|q| matches!(q.params, QParams::Tensor { .. })),
             Scheme::PerChannel => quant
                 .is_some_and(|q| matches!(q.params, QParams::Tensor { .. } | QParams::Axis { axis: 0, .. })),
+            Scheme::PerColumn => quant
+                .is_some_and(|q| matches!(q.params, QParams::Tensor { .. } | QParams::Axis { axis: 1, .. })),
             Scheme::Bias => match quant {
                 Some(q) => matches!(q.params, QParams::Product(..)),
                 None => s == Storage::F32,
@@ -194,6 +198,7 @@ impl Scheme {
             Scheme::Plain => "plain",
             Scheme::PerTensor => "quantized per tensor",
             Scheme::PerChannel => "quantized per tensor or per output channel",
+            Scheme::PerColumn => "quantized per tensor or per output channel of a group",
             Scheme::Bias => "quantized as the product of input and weight, or plain floats",
             Scheme::Any => "anything",
         }

@@ -93,6 +93,8 @@ const TO_FLOAT: Accept =
     accept(&[Storage::I64, Storage::I32, Storage::I8, Storage::U8, Storage::Bool], Scheme::Plain);
 const FLOAT_WEIGHTS: &[Accept] = &[F32, F32_CONST, F32_CONST];
 const INT_WEIGHTS: &[Accept] = &[BYTES, WEIGHT, BIAS];
+const TRANSPOSED: Accept = constant(&[Storage::I8], Scheme::PerColumn);
+const QCONV_TRANSPOSE: Ops = &["qconv_transpose1d", "qconv_transpose2d", "qconv_transpose3d"];
 
 /// All kernels, by family.
 pub(crate) static RECORDS: &[KernelRecord] = &[
@@ -101,6 +103,15 @@ pub(crate) static RECORDS: &[KernelRecord] = &[
     // Integer ops.
     record("qconv", &["qconv1d", "qconv2d", "qconv3d"], INT_WEIGHTS, &[BYTES], ChannelsLast, qconv::conv)
         .fusing(Fuses::Any),
+    record(
+        "qconv_transpose",
+        QCONV_TRANSPOSE,
+        &[BYTES, TRANSPOSED, BIAS],
+        &[BYTES],
+        ChannelsLast,
+        qconv::transposed,
+    )
+    .fusing(Fuses::Any),
     record("qlinear", &["qlinear"], INT_WEIGHTS, &[BYTES], RowMajor, qconv::linear).fusing(Fuses::Any),
     record("qadd", &["qadd"], &[BYTES], &[BYTES], Follow, qbinary::build).fusing(Fuses::Any),
     record("qmul", &["qmul"], &[BYTES], &[BYTES], Follow, qbinary::build).fusing(Fuses::Any),
