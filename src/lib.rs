@@ -26,6 +26,8 @@ pub use quantir_quant::{Calibration, QConfig, QConfigMapping};
 pub use quantir_runtime::Isa;
 pub use session::{Session, SessionOptions};
 
+pub use quantir_frontend::trace::{Cx, Module, Traced, Tracer, Weights, functional, nn, torch};
+
 pub use quantir_frontend as frontend;
 pub use quantir_ir as ir;
 pub use quantir_passes as passes;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use quantir_frontend::trace::{Inputs, Module, Outputs, Tracer};
 use quantir_ir::Graph;
 use quantir_passes::convert::convert;
 use quantir_passes::lower::lower;
@@ -72,6 +73,35 @@ impl Model<Float> {
     /// Loads a float model: `.onnx`, or a `.qir` / `.qir.safetensors` of phase float.
     pub fn load(path: &Path) -> Result<Model<Float>, Error> {
         Model::from_graph(file::load(path)?)
+    }
+
+    /// Traces a model written in Rust.
+    ///
+    /// ```
+    /// use quantir::{Cx, Model, Module, Traced, Tracer, functional as f, ir::Type, nn};
+    ///
+    /// struct Net {
+    ///     conv: nn::Conv2d,
+    ///     fc: nn::Linear,
+    /// }
+    /// impl Module for Net {
+    ///     fn forward(&self, cx: &Cx, x: Traced) -> Traced {
+    ///         let y = f::relu(&cx.call("conv", &self.conv, &x));
+    ///         let y = f::adaptive_avg_pool2d(&y, 1).flatten(1, -1);
+    ///         cx.call("fc", &self.fc, &y)
+    ///     }
+    /// }
+    /// let net = Net { conv: nn::Conv2d::new(3, 8, 3).padding(1), fc: nn::Linear::new(8, 10) };
+    /// let model = Model::trace(Tracer::new().input("x", Type::f32(&[1, 3, 8, 8])), &net)?;
+    /// assert!(quantir::ir::text::print(model.graph()).contains(r#"@conv by "nn.Conv2d""#));
+    /// # Ok::<(), quantir::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn trace<I: Inputs, O: Outputs, M: Module<I, O> + ?Sized>(
+        tracer: Tracer,
+        model: &M,
+    ) -> Result<Model<Float>, Error> {
+        Model::from_graph(tracer.trace(model)?.graph)
     }
 
     /// Takes a graph of phase float.

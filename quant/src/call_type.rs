@@ -10,6 +10,10 @@ const PREFIXES: &[(&str, &str)] = &[
     ("torch._C._nn.", "F."),
     ("torch.functional.", "F."),
     ("torch.nn.quantized.", "nn.quantized."),
+    ("torch.ao.quantization.stubs.", "quantization."),
+    ("torch.ao.quantization.", "quantization."),
+    ("torch.quantization.", "quantization."),
+    ("ao.quantization.", "quantization."),
     ("torch.ao.nn.", "nn."),
     ("ao.nn.", "nn."),
     ("torch.nn.", "nn."),
@@ -265,6 +269,7 @@ mod tests {
     fn every_spelling_has_one_canonical_form() {
         for (spelling, want) in [
             ("torch.nn.Conv2d", "nn.Conv2d"),
+            ("torch.ao.quantization.stubs.QuantStub", "quantization.QuantStub"),
             ("torch.nn.modules.conv.Conv2d", "nn.Conv2d"),
             ("<class 'torch.nn.modules.linear.Linear'>", "nn.Linear"),
             ("torch.ao.nn.intrinsic.modules.fused.ConvReLU2d", "nn.intrinsic.ConvReLU2d"),

@@ -1,8 +1,10 @@
 //! Area `fx`: whole models through prepare, calibrate, convert and lower.
 
 mod compare;
+mod in_rust;
 mod load;
 mod mapping;
+mod models;
 
 use load::{FxModel, models};
 use quantir_ir::Tensor;

@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 use quantir_ir::ops::{self, Act};
 use quantir_ir::{Elem, Op, Storage};
 
-use super::cx::{Call, Site};
+use super::site::{Call, Site};
 use super::size::Size;
 use super::traced::Traced;
 
@@ -80,7 +80,6 @@ impl Arith {
             false => x.clone(),
         };
         let (a, b) = (to(a, "a"), to(b, "b"));
-        // A number written as a whole one takes part in floats as in integers: `x * 2`.
         site.finish(self.op(), &[&a, &b])
     }
 }
@@ -92,7 +91,7 @@ macro_rules! operators {
             #[track_caller]
             fn $method(self, other: T) -> Traced {
                 let site = self.cx().site(Call::Function($call));
-                let b = other.value(&site, &like(self, stringify!($method)));
+                let b = other.value(&site, self);
                 Arith::$trait.emit(&site, self, &b)
             }
         }
@@ -118,7 +117,7 @@ macro_rules! operators {
             #[track_caller]
             fn $method(self, other: &Traced) -> Traced {
                 let site = other.cx().site(Call::Function($call));
-                let a = Operand::value(self, &site, &like(other, stringify!($method)));
+                let a = Operand::value(self, &site, other);
                 Arith::$trait.emit(&site, &a, other)
             }
         }
@@ -136,11 +135,6 @@ operators! {
     Sub sub SubAssign sub_assign "operator.sub";
     Mul mul MulAssign mul_assign "operator.mul";
     Div div DivAssign div_assign "operator.truediv";
-}
-
-/// What decides the storage of a number that meets `x`.
-fn like(x: &Traced, _method: &str) -> Traced {
-    x.clone()
 }
 
 impl Neg for &Traced {
@@ -162,7 +156,13 @@ const SELECT: &str = "compute both sides and select with `torch::where_(&cond, &
                       the module, or keep the module whole with `Tracer::leaf_name`";
 
 /// Comparing contents while tracing is an error of the tracing (and false): the graph has no branches.
+// The provided `ne` would hide the author's line.
+#[allow(clippy::partialeq_ne_impl)]
 impl<T: Compared> PartialEq<T> for Traced {
+    #[track_caller]
+    fn ne(&self, other: &T) -> bool {
+        !self.eq(other)
+    }
     #[track_caller]
     fn eq(&self, _: &T) -> bool {
         self.cx().refuse(

@@ -2,8 +2,9 @@
 use quantir_ir::Diag;
 
 use super::arith::Operand;
-use super::cx::{Call, here};
+use super::cx::here;
 use super::make;
+use super::site::Call;
 use super::size::Sizes;
 use super::traced::Traced;
 use super::tuple::Tuple;

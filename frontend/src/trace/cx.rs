@@ -6,25 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use quantir_ir::graph::{Operands, Phase};
+use quantir_ir::graph::Phase;
 use quantir_ir::{Diag, Graph, Loc, Op, Span, Tensor, Type, ValueId};
 
 use super::names::Names;
+use super::site::{Call, Site};
 use super::traced::Traced;
 use super::tracer::{CallKind, CallRecord, Feed, Module, Trace};
 use super::weights::{Init, Weights};
 use crate::Error;
-
-/// What the author of a model called, in the canonical spelling of call types.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Call<'a> {
-    /// The module whose `forward` is running; its class is the call type, its path gives the name.
-    Module,
-    /// A function: `F.relu`, `torch.add`, `operator.add`; the last part of it gives the name.
-    Function(&'a str),
-    /// A method of a tensor, without the dot: `reshape`.
-    Method(&'a str),
-}
 
 /// One module whose `forward` is running.
 #[derive(Clone, Debug)]
@@ -106,7 +96,7 @@ impl Cx {
     pub(super) fn state(&self) -> Ref<'_, State> {
         self.0.borrow()
     }
-    fn edit(&self) -> RefMut<'_, State> {
+    pub(super) fn edit(&self) -> RefMut<'_, State> {
         self.0.borrow_mut()
     }
     pub(super) fn same(&self, other: &Cx) -> bool {
@@ -117,6 +107,9 @@ impl Cx {
     pub fn input(&self, name: &str, ty: Type) -> Traced {
         let mut s = self.edit();
         let name = s.names.fresh(name);
+        for d in &ty.shape.0 {
+            d.symbols(&mut |symbol| s.graph.declare_dim(symbol, (1, None)));
+        }
         let v = s.graph.input(&name, ty);
         s.records.push(CallRecord {
             name: name.clone(),
@@ -156,7 +149,7 @@ impl Cx {
     }
 
     /// Records that `x` is of another tracing, or why it is of none.
-    fn foreign(&self, x: &Traced) {
+    pub(super) fn foreign(&self, x: &Traced) {
         if !self.adopt(x.cx()) {
             self.error(
                 Diag::error("trace", "a value of another tracing is used")
@@ -270,7 +263,13 @@ impl Cx {
                     Some(s) => (s.class.clone(), s.span.clone()),
                     None => ("Module".into(), at),
                 };
-                (path.clone(), CallKind::Module, path.clone(), class, span)
+                // The root has no path; its class names it.
+                let wish = if path.is_empty() {
+                    class.rsplit('.').next().unwrap_or("").into()
+                } else {
+                    path.clone()
+                };
+                (wish, CallKind::Module, path.clone(), class, span)
             }
             Call::Function(f) => {
                 (f.rsplit('.').next().unwrap_or(f).into(), CallKind::Function, f.into(), f.into(), at)
@@ -384,119 +383,5 @@ impl Cx {
         }
         s.graph.modules = s.modules.clone();
         Ok(Trace { graph: s.graph.clone(), calls: s.records.clone() })
-    }
-}
-
-/// One call of the author while it is added to the graph.
-pub struct Site {
-    cx: Cx,
-    name: String,
-    loc: Loc,
-}
-
-impl Site {
-    /// The name of its value.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-    /// Where it is.
-    pub fn loc(&self) -> &Loc {
-        &self.loc
-    }
-    /// Adds the node whose result is the call's.
-    pub fn finish(&self, op: impl Into<Op>, inputs: &[&Traced]) -> Traced {
-        let inputs: Vec<_> = inputs.iter().map(|x| Some(*x)).collect();
-        self.finish_all(op, &inputs, &[]).into_iter().next().unwrap_or_else(|| Traced::new(&self.cx, None))
-    }
-    /// As [`Site::finish`] for ops with absent operands, several results, or results that must be declared.
-    pub fn finish_all(
-        &self,
-        op: impl Into<Op>,
-        inputs: &[Option<&Traced>],
-        declared: &[Type],
-    ) -> Vec<Traced> {
-        let out = self.push(op.into(), inputs, declared, &self.name);
-        self.is(out.first().and_then(Traced::value));
-        out
-    }
-    /// As [`Site::finish`] or [`Site::part`] for an op with absent operands.
-    pub(super) fn push_last(&self, op: Op, inputs: &[Option<&Traced>], last: bool) -> Traced {
-        let out = match last {
-            true => self.finish_all(op, inputs, &[]),
-            false => self.push(op, inputs, &[], &format!("{}.one", self.name)),
-        };
-        out.into_iter().next().unwrap_or_else(|| Traced::new(&self.cx, None))
-    }
-    /// Says which value the call returns.
-    fn is(&self, value: Option<ValueId>) {
-        let mut s = self.cx.edit();
-        if let Some(r) = s.records.iter_mut().rev().find(|r| r.name == self.name) {
-            r.value = value;
-        }
-    }
-    /// Adds a node that the call needs before its last one; all of them carry the same path and call type.
-    pub fn part(&self, what: &str, op: impl Into<Op>, inputs: &[&Traced]) -> Traced {
-        let inputs: Vec<_> = inputs.iter().map(|x| Some(*x)).collect();
-        let name = format!("{}.{what}", self.name);
-        let out = self.push(op.into(), &inputs, &[], &name).into_iter().next();
-        out.unwrap_or_else(|| Traced::new(&self.cx, None))
-    }
-    /// A number among the call's arguments, as a constant of `like`'s storage.
-    pub fn scalar(&self, x: f64, like: &Traced) -> Traced {
-        let storage = like.ty().map_or(quantir_ir::Storage::F32, |t| t.elem.storage());
-        let t = match storage {
-            quantir_ir::Storage::I64 => Ok(Tensor::i64(&[], vec![x as i64])),
-            quantir_ir::Storage::I32 => Tensor::new(&[], vec![x as i32]),
-            quantir_ir::Storage::F16 => Tensor::new(&[], vec![half::f16::from_f64(x)]),
-            _ => Ok(Tensor::f32(&[], vec![x as f32])),
-        };
-        self.tensor("scalar", t)
-    }
-    /// A tensor among the call's arguments.
-    pub fn tensor(&self, what: &str, t: Result<Tensor, quantir_ir::Reason>) -> Traced {
-        let v = match t {
-            Ok(t) => {
-                let loc = Loc { span: self.loc.span.clone(), ..Loc::default() };
-                Some(self.cx.edit().graph.push_const(t, &format!("{}.{what}", self.name), loc))
-            }
-            Err(r) => {
-                self.fail(r);
-                None
-            }
-        };
-        Traced::new(&self.cx, v)
-    }
-    /// Records why the call is wrong.
-    pub fn fail(&self, reason: impl Into<quantir_ir::Reason>) -> Traced {
-        self.cx.error(reason.into().diag("trace").at(&self.loc));
-        Traced::new(&self.cx, None)
-    }
-
-    fn push(&self, op: Op, inputs: &[Option<&Traced>], declared: &[Type], name: &str) -> Vec<Traced> {
-        let count = op.results();
-        let silent = || vec![Traced::new(&self.cx, None); count];
-        let mut ins = Operands::new();
-        for x in inputs {
-            match x {
-                None => ins.push(None),
-                Some(x) if !x.cx().same(&self.cx) => {
-                    self.cx.foreign(x);
-                    return silent();
-                }
-                Some(x) => match x.value() {
-                    Some(v) => ins.push(Some(v)),
-                    // What is wrong with the operand is recorded already.
-                    None => return silent(),
-                },
-            }
-        }
-        let pushed = self.cx.edit().graph.push_as(op, ins, declared, name, self.loc.clone());
-        match pushed {
-            Ok(out) => out.into_iter().map(|v| Traced::new(&self.cx, Some(v))).collect(),
-            Err(d) => {
-                self.cx.error(d);
-                silent()
-            }
-        }
     }
 }

@@ -5,8 +5,9 @@ pub use super::calls::torch::{
     log, log1p, matmul, maximum, mean, minimum, mul, neg, permute, pow, reciprocal, reshape, roll, round,
     split, sqrt, squeeze, stack, sub, sum, t, transpose, unbind, unsqueeze, where_,
 };
-use super::cx::{Call, Cx};
+use super::cx::Cx;
 use super::make::{self, ConvOptions, PoolOptions, Resampling};
+use super::site::Call;
 use super::traced::Traced;
 
 /// For each line a function whose call type is the literal.

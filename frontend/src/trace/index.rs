@@ -5,7 +5,7 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 use quantir_ir::ops::{Reshape, Slice};
 use quantir_ir::{Dim, Reason};
 
-use super::cx::{Call, Site};
+use super::site::{Call, Site};
 use super::size::Size;
 use super::traced::Traced;
 

@@ -18,6 +18,7 @@ mod index;
 mod make;
 mod names;
 pub mod nn;
+mod site;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -28,10 +29,11 @@ mod weights;
 
 pub use arith::{Compared, Operand};
 pub use calls::torch;
-pub use cx::{Call, Cx, Site};
+pub use cx::Cx;
 pub use index::{Index, Indices};
 pub use make::{ConvOptions, Interpolation, Padding, PaddingMode, PoolOptions, Resampling, Spatial};
 pub use names::Names;
+pub use site::{Call, Site};
 pub use size::{Size, Sizes};
 pub use traced::Traced;
 pub use tracer::{CallKind, CallRecord, Feed, Inputs, Module, Outputs, Trace, Tracer};

@@ -5,7 +5,8 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use quantir_ir::{Dim, Reason};
 
-use super::cx::{Call, Cx, here};
+use super::cx::{Cx, here};
+use super::site::Call;
 use super::traced::Traced;
 
 /// A dimension of a traced value, or a number computed from such. Symbols stay symbols, so one graph serves every batch.
@@ -67,7 +68,13 @@ impl fmt::Debug for Size {
 }
 
 /// Sizes can be compared only where both are numbers; with symbols it is an error of the tracing, and false.
+// The provided `ne` would hide the author's line.
+#[allow(clippy::partialeq_ne_impl)]
 impl PartialEq for Size {
+    #[track_caller]
+    fn ne(&self, other: &Size) -> bool {
+        !self.eq(other)
+    }
     #[track_caller]
     fn eq(&self, other: &Size) -> bool {
         if self.dim == other.dim {
@@ -86,7 +93,12 @@ impl PartialEq for Size {
         false
     }
 }
+#[allow(clippy::partialeq_ne_impl)]
 impl PartialEq<i64> for Size {
+    #[track_caller]
+    fn ne(&self, other: &i64) -> bool {
+        !self.eq(other)
+    }
     #[track_caller]
     fn eq(&self, other: &i64) -> bool {
         *self == Size::from(*other)

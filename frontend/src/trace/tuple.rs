@@ -2,7 +2,8 @@
 
 use quantir_ir::Diag;
 
-use super::cx::{Call, Cx, here};
+use super::cx::{Cx, here};
+use super::site::Call;
 use super::traced::Traced;
 
 /// What `chunk`, `split` or an LSTM returns. Taking a part is a `getitem` call, as in FX.

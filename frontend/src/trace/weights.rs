@@ -55,8 +55,8 @@ impl Weights {
 
     /// A state dict in a safetensors file. Fails if it cannot be read or holds an element type that the IR has not.
     pub fn from_safetensors(path: &Path) -> Result<Weights, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        Weights::from_safetensors_bytes(bytes.into(), &path.display().to_string())
+        let bytes = crate::map::map_path(path)?;
+        Weights::from_safetensors_bytes(bytes, &path.display().to_string())
     }
 
     /// As [`Weights::from_safetensors`] from memory; `place` names it in messages.

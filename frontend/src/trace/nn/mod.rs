@@ -20,7 +20,7 @@ pub use attention::MultiheadAttention;
 pub use container::{ModuleList, Sequential};
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 pub use eager::{DeQuantStub, FloatFunctional, QuantStub, QuantWrapper};
-pub use embedding::{Embedding, EmbeddingBag};
+pub use embedding::{BagMode, Embedding, EmbeddingBag};
 pub use linear::{Dropout, Identity, Linear};
 pub use norm::{
     BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d,

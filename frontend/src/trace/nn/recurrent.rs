@@ -15,6 +15,7 @@ struct Layers {
     bias: bool,
     batch_first: bool,
     bidirectional: bool,
+    nonlinearity: Nonlinearity,
 }
 
 impl Layers {
@@ -57,6 +58,7 @@ macro_rules! layers {
                     bias: true,
                     batch_first: false,
                     bidirectional: false,
+                    nonlinearity: Nonlinearity::Tanh,
                 })
             }
             /// Number of layers, each fed by the one before.
@@ -134,14 +136,21 @@ layers! {
         batch_first: o.batch_first,
         bias: o.bias,
     }, Traced, |s| [&s];
-    /// Simple recurrent layer with tanh.
+    /// Simple recurrent layer with tanh, or with relu.
     RNN "nn.RNN" 1 1 |o| ops::Rnn {
         layers: o.layers as u32,
         bidirectional: o.bidirectional,
         batch_first: o.batch_first,
         bias: o.bias,
-        nonlinearity: Nonlinearity::Tanh,
+        nonlinearity: o.nonlinearity,
     }, Traced, |s| [&s];
+}
+impl RNN {
+    /// With `max(x, 0)` instead of tanh.
+    pub fn relu(mut self) -> RNN {
+        self.0.nonlinearity = Nonlinearity::Relu;
+        self
+    }
 }
 
 macro_rules! cells {

@@ -1,0 +1,95 @@
+//! Models written in Rust against the same models in PyTorch: names, calls, modules and float outputs.
+
+use quantir::frontend::trace::{CallKind, Trace};
+use quantir_ir::interp::run;
+use quantir_quant::call_type::canonical;
+
+use super::load::{FxModel, models};
+use super::models::traced;
+use crate::reader::Item;
+
+#[test]
+fn models_in_rust() {
+    let mut bad = Vec::new();
+    let mut count = 0;
+    let dirs = models();
+    for dir in &dirs {
+        let model = FxModel::open(dir);
+        let Some(trace) = traced(&model.name, &model) else { continue };
+        if let Err(e) = trace.and_then(|t| check(&model, &t)) {
+            bad.push(format!("{}: {e}", model.name));
+        }
+        count += 1;
+    }
+    println!("{count} models in Rust");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    assert!(count >= 12 || dirs.len() < 30, "only {count} golden models are written in Rust");
+}
+
+fn check(model: &FxModel, t: &Trace) -> Result<(), String> {
+    names(model, t)?;
+    modules(model, t)?;
+    let inputs: Vec<_> = model.root().at("inputs").list().into_iter().map(Item::tensor).collect();
+    let outs = run(&t.graph, &inputs, &mut ()).map_err(|e| e.to_string())?;
+    for (o, got) in t.graph.outputs().iter().zip(outs) {
+        let want = model.root().at("float_output").at(&o.name).array().f32s();
+        let got = got.data::<f32>().map_err(|r| r.message)?;
+        let off = |(a, b): (&f32, &f32)| (a - b).abs() / b.abs().max(1.0);
+        let worst = got.iter().zip(&want).map(off).fold(0.0, f32::max);
+        if worst > 1e-5 || got.len() != want.len() {
+            return Err(format!("{} is off by {worst}", o.name));
+        }
+    }
+    Ok(())
+}
+
+/// Every node of FX's graph but the output has its call, in the same order, under the same name.
+fn names(model: &FxModel, t: &Trace) -> Result<(), String> {
+    let nodes = model.root().at("traced").at("nodes").list();
+    let describe = |name: &str, kind: &str, target: &str| format!("{name} {kind} {target}");
+    let want: Vec<String> = nodes
+        .iter()
+        .filter(|n| n.at("op").text() != "output")
+        .map(|n| {
+            let (op, target) = (n.at("op").text(), n.at("target").text());
+            let target = if op == "call_function" { canonical(target) } else { target.into() };
+            describe(n.at("name").text(), op, &target)
+        })
+        .collect();
+    let got: Vec<String> = t
+        .calls
+        .iter()
+        .map(|c| {
+            let kind = match c.kind {
+                CallKind::Placeholder => "placeholder",
+                CallKind::Attr => "get_attr",
+                CallKind::Module => "call_module",
+                CallKind::Function => "call_function",
+                CallKind::Method => "call_method",
+            };
+            describe(&c.name, kind, &c.target)
+        })
+        .collect();
+    // Where parameters are read first is the order of Rust's statements; FX reads them just before their use.
+    let sorted = |mut v: Vec<String>| {
+        v.sort();
+        v
+    };
+    let reads = |v: &[String]| v.iter().filter(|c| !c.contains(" get_attr ")).cloned().collect::<Vec<_>>();
+    if reads(&want) != reads(&got) || sorted(want.clone()) != sorted(got.clone()) {
+        return Err(format!("calls differ\n  PyTorch: {want:?}\n  here:    {got:?}"));
+    }
+    Ok(())
+}
+
+fn modules(model: &FxModel, t: &Trace) -> Result<(), String> {
+    for (path, m) in model.root().at("modules").members() {
+        let class = canonical(m.at("class").text());
+        let here = t.graph.modules.get(path).map(|c| &**c);
+        // Containers of the author's own have a class of their own name.
+        if here != Some(&*class) && here != Some("Net") {
+            return Err(format!("module {path} is {class} in PyTorch, {here:?} here"));
+        }
+    }
+    Ok(())
+}
