@@ -1,6 +1,21 @@
 //! Quantization as data, and the one reference implementation of its arithmetic.
 //!
-//! Every kernel is compared with the functions here bit for bit.
+//! Every kernel is compared with the functions here bit for bit. The modules hold the arithmetic of whole tensors
+//! under PyTorch's names: [`affine`] quantizes, [`fake`] and [`learnable`] train, [`choose`], [`dynamic`] and
+//! [`search`] find parameters, [`decomposed`], [`token`] and [`group`] serve exported graphs, [`pack`] and [`half`]
+//! store small numbers.
+
+pub mod affine;
+pub mod choose;
+pub mod decomposed;
+pub mod dynamic;
+pub mod fake;
+pub mod group;
+pub mod half;
+pub mod learnable;
+pub mod pack;
+pub mod search;
+pub mod token;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -20,7 +35,8 @@ pub struct Quant {
     pub params: QParams,
 }
 
-/// Scales and zero points: `real = scale × (integer − zero point)`.
+/// Scales and zero points: `real = scale × (integer − zero point)`; the text form of a real zero point is
+/// `zp f32[0.5,2.25]`.
 #[derive(Clone, Debug)]
 pub enum QParams {
     /// One scale and zero point for the whole tensor.
@@ -59,20 +75,65 @@ pub enum QParams {
 }
 
 /// Zero points of per-axis and per-group parameters.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Debug)]
 pub enum Zeros {
     /// The same for all.
     All(i32),
     /// One for each scale.
     Each(Arc<[i32]>),
+    /// One real number for each scale, as embedding tables have (`per_channel_affine_float_qparams`). It is added
+    /// before rounding and may lie outside the range.
+    Float(Arc<[f32]>),
 }
 
 impl Zeros {
-    /// The zero point of scale number `i`.
+    /// The zero point of scale number `i`; a real one is rounded.
     pub fn at(&self, i: usize) -> i32 {
         match self {
             Zeros::All(z) => *z,
             Zeros::Each(z) => z[i],
+            Zeros::Float(z) => z[i].round_ties_even() as i32,
+        }
+    }
+
+    /// Number of zero points, if there is one for each scale.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Zeros::All(_) => None,
+            Zeros::Each(z) => Some(z.len()),
+            Zeros::Float(z) => Some(z.len()),
+        }
+    }
+
+    /// The zero points number `start..end`.
+    pub fn slice(&self, start: usize, end: usize) -> Option<Zeros> {
+        Some(match self {
+            Zeros::All(z) => Zeros::All(*z),
+            Zeros::Each(z) => Zeros::Each(z.get(start..end)?.into()),
+            Zeros::Float(z) => Zeros::Float(z.get(start..end)?.into()),
+        })
+    }
+}
+
+impl PartialEq for Zeros {
+    fn eq(&self, other: &Zeros) -> bool {
+        match (self, other) {
+            (Zeros::All(a), Zeros::All(b)) => a == b,
+            (Zeros::Each(a), Zeros::Each(b)) => a == b,
+            (Zeros::Float(a), Zeros::Float(b)) => same_bits(a, b),
+            _ => false,
+        }
+    }
+}
+impl Eq for Zeros {}
+
+impl Hash for Zeros {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        std::mem::discriminant(self).hash(h);
+        match self {
+            Zeros::All(z) => z.hash(h),
+            Zeros::Each(z) => z.hash(h),
+            Zeros::Float(z) => z.iter().for_each(|z| z.to_bits().hash(h)),
         }
     }
 }
@@ -137,7 +198,37 @@ impl Quant {
         self.scale_f64(i) as f32
     }
 
-    /// Zero point number `i`.
+    /// The real zero points, if they are real (see [`Zeros::Float`]).
+    pub fn float_zeros(&self) -> Option<&[f32]> {
+        match &self.params {
+            QParams::Axis { zero: Zeros::Float(z), .. } | QParams::Group { zero: Zeros::Float(z), .. } => {
+                Some(z)
+            }
+            _ => None,
+        }
+    }
+
+    /// The integer in the range that stands for `x` under parameter number `i`.
+    #[inline]
+    pub fn encode(&self, x: f32, i: usize) -> i32 {
+        let (lo, hi) = (self.range.0 as i32, self.range.1 as i32);
+        let inv = 1.0 / self.scale(i);
+        match self.float_zeros() {
+            Some(z) => quantize_float_zero(x, inv, z[i], lo, hi),
+            None => quantize(x, inv, self.zero(i), lo, hi),
+        }
+    }
+
+    /// The real number that integer `q` stands for under parameter number `i`.
+    #[inline]
+    pub fn decode(&self, q: i32, i: usize) -> f32 {
+        match self.float_zeros() {
+            Some(z) => dequantize_float_zero(q, self.scale(i), z[i]),
+            None => dequantize(q, self.scale(i), self.zero(i)),
+        }
+    }
+
+    /// Zero point number `i`; a real one is rounded.
     pub fn zero(&self, i: usize) -> i32 {
         match &self.params {
             QParams::Tensor { zero, .. } => *zero,
@@ -190,9 +281,7 @@ impl Quant {
         match &mut q.params {
             QParams::Axis { axis: a, scale, zero } if *a as usize == axis => {
                 *scale = scale.get(start..end)?.into();
-                if let Zeros::Each(z) = zero {
-                    *zero = Zeros::Each(z.get(start..end)?.into());
-                }
+                *zero = zero.slice(start, end)?;
             }
             QParams::Group { .. } => return None,
             _ => {}
@@ -218,24 +307,32 @@ impl Quant {
             x.check(unknown)?;
             return w.check(unknown);
         }
+        if let QParams::Axis { zero, .. } | QParams::Group { zero, .. } = &self.params
+            && zero.count().is_some_and(|n| n != count)
+        {
+            return Err("as many zero points as scales are needed".into());
+        }
         for i in 0..count {
             let s = self.scale(i);
             if !(s.is_finite() && s > 0.0) {
                 return Err(format!("scale {s} is not positive and finite"));
+            }
+            if let Some(zeros) = self.float_zeros() {
+                match zeros.get(i) {
+                    Some(z) if !z.is_finite() => return Err(format!("zero point {z} is not finite")),
+                    _ => continue,
+                }
             }
             let z = i64::from(self.zero(i));
             if z < qmin || z > qmax {
                 return Err(format!("zero point {z} lies outside the range [{qmin}:{qmax}]"));
             }
         }
-        if let QParams::Axis { axis, scale, zero } = &self.params {
+        if let QParams::Axis { axis, scale, .. } = &self.params {
             if let Some(n) = axis_len(*axis as usize)
                 && n != scale.len() as i64
             {
                 return Err(format!("{} scales for {n} elements along axis {axis}", scale.len()));
-            }
-            if matches!(zero, Zeros::Each(z) if z.len() != scale.len()) {
-                return Err("as many zero points as scales are needed".into());
             }
         }
         Ok(())
@@ -260,9 +357,28 @@ pub fn round_clamp(f: f32, zero: i32, lo: i32, hi: i32) -> i32 {
     if f.is_nan() {
         return zero.clamp(lo, hi);
     }
+    if i64::from(hi) - i64::from(lo) > 1 << 24 {
+        // Bounds of wide ranges are no floats; the conversion saturates.
+        let rounded = f.round_ties_even() as i64;
+        return rounded.saturating_add(zero.into()).clamp(lo.into(), hi.into()) as i32;
+    }
     let (lo_f, hi_f) = ((i64::from(lo) - i64::from(zero)) as f32, (i64::from(hi) - i64::from(zero)) as f32);
     let rounded = f.clamp(lo_f, hi_f).round_ties_even() as i64;
     (rounded + i64::from(zero)).clamp(i64::from(lo), i64::from(hi)) as i32
+}
+
+/// `clamp(rne(x · inv + zero), lo, hi)` with a real zero point, which is added before rounding; NaN goes to the
+/// zero point.
+#[inline]
+pub fn quantize_float_zero(x: f32, inv: f32, zero: f32, lo: i32, hi: i32) -> i32 {
+    let f = x * inv + zero;
+    round_clamp(if f.is_nan() { zero } else { f }, 0, lo, hi)
+}
+
+/// `scale · (f32(q) − zero)` with a real zero point.
+#[inline]
+pub fn dequantize_float_zero(q: i32, scale: f32, zero: f32) -> f32 {
+    (q as f32 - zero) * scale
 }
 
 /// `scale · f32(q − zero)`.
@@ -408,6 +524,10 @@ impl fmt::Display for Zeros {
         match self {
             Zeros::All(z) => write!(f, "{z}"),
             Zeros::Each(z) => list(f, z.iter()),
+            Zeros::Float(z) => {
+                f.write_str("f32")?;
+                list(f, z.iter().map(|x| number(*x)))
+            }
         }
     }
 }

@@ -226,18 +226,22 @@ impl Tensor {
         Tensor::from_bytes(self.elem.clone(), shape, self.bytes.clone())
     }
 
-    /// Quantizes floats by `q` ([`quant::quantize`] on each element with its own scale).
+    /// Quantizes floats by `q` ([`Quant::encode`] on each element with its own scale).
     pub fn quantize(&self, q: &Arc<Quant>) -> Result<Tensor, Reason> {
         let (lo, hi) = (q.range.0 as i32, q.range.1 as i32);
         let count = q.count().ok_or("dynamic parameters are not known here")?;
         let inv: Vec<f32> = (0..count).map(|i| 1.0 / q.scale(i)).collect();
+        let floats = q.float_zeros();
         let data: Vec<i64> = self
             .floats()?
             .iter()
             .enumerate()
             .map(|(flat, &x)| {
                 let i = q.index_of(flat, &self.shape);
-                i64::from(quant::quantize(x, inv[i], q.zero(i), lo, hi))
+                i64::from(match floats {
+                    Some(z) => quant::quantize_float_zero(x, inv[i], z[i], lo, hi),
+                    None => quant::quantize(x, inv[i], q.zero(i), lo, hi),
+                })
             })
             .collect();
         Tensor::from_ints(Elem::Quant(q.clone()), &self.shape, &data)
@@ -250,13 +254,17 @@ impl Tensor {
         };
         let count = q.count().ok_or("dynamic parameters are not known here")?;
         let scale: Vec<f32> = (0..count).map(|i| q.scale(i)).collect();
+        let floats = q.float_zeros();
         let data = self
             .ints()?
             .iter()
             .enumerate()
             .map(|(flat, &x)| {
                 let i = q.index_of(flat, &self.shape);
-                quant::dequantize(x as i32, scale[i], q.zero(i))
+                match floats {
+                    Some(z) => quant::dequantize_float_zero(x as i32, scale[i], z[i]),
+                    None => quant::dequantize(x as i32, scale[i], q.zero(i)),
+                }
             })
             .collect();
         Ok(Tensor::f32(&self.shape, data))

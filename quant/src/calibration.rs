@@ -134,16 +134,23 @@ pub fn parse_quant(text: &str) -> Result<Quant, String> {
             "axis" => axis = Some(number::<u8>(value)?),
             "group" => group = Some(number::<u32>(value)?),
             "scale" => scale = Some(list::<f32>(value)?),
-            "zp" => zero = Some(list::<i32>(value)?),
+            "zp" => {
+                zero = Some(match value.strip_prefix("f32") {
+                    Some(list_of) => Zeros::Float(list::<f32>(list_of)?.0.into()),
+                    None => {
+                        let ints = list::<i32>(value)?;
+                        match ints.as_slice() {
+                            [z] if !ints.1 => Zeros::All(*z),
+                            _ => Zeros::Each(ints.0.into()),
+                        }
+                    }
+                })
+            }
             _ => return Err(format!("unknown word `{key}`")),
         }
     }
     let scale = scale.ok_or("no `scale`")?;
-    let zero = zero.ok_or("no `zp`")?;
-    let zeros = match zero.as_slice() {
-        [z] if !zero.1 => Zeros::All(*z),
-        _ => Zeros::Each(zero.0.into()),
-    };
+    let zeros = zero.ok_or("no `zp`")?;
     let params = match (axis, group) {
         (None, None) => match (scale.as_slice(), &zeros) {
             ([s], Zeros::All(z)) => QParams::Tensor { scale: *s, zero: *z },
@@ -186,6 +193,7 @@ $act1 = min 0.0 max 2.2618766 n 32 -> u8[0:127] scale 0.016618658 zp 0
 $act2 = min -1e-7 max 3e38 n 4 nonfinite 3 -> u8[0:255] scale 0.5 zp 3
 $w0 = min -0.5 max 0.25 n 1 -> i8[-128:127] axis 0 scale [0.0014,0.0015] zp 0
 $w1 = min inf max -inf n 0 -> i8[-128:127] axis 1 scale [0.25] zp [4]
+$w2 = min -0.5 max 0.25 n 1 -> u8[0:255] axis 0 scale [0.0014,0.0015] zp f32[3.25,-7.5]
 ";
 
     #[test]

@@ -61,6 +61,11 @@ impl Parts {
     pub fn add(&mut self, name: &'static str, outcome: Result<(), String>) {
         self.0.push((name, outcome));
     }
+
+    /// Adds the parts of `other` under one name.
+    pub fn extend(&mut self, name: &'static str, other: Parts) {
+        self.0.extend(other.0.into_iter().map(|(_, outcome)| (name, outcome)));
+    }
 }
 
 /// Counts of one area.

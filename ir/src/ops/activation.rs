@@ -6,7 +6,6 @@ use crate::diag::Reason;
 use crate::ops::act::{clip, hard_swish, relu};
 use crate::ops::elementwise::{infer_float, map_float, zip_float};
 use crate::ops::{Eval, Infer, OpDef, check, one, operand};
-use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
@@ -33,12 +32,10 @@ fn eval_clamp(x: &Eval, lo: f32, hi: f32) -> Result<Vec<Tensor>, Reason> {
     let Some(q) = t.quant() else {
         return map_float(x, |v| clip(v, lo, hi));
     };
-    let (qmin, qmax) = (q.range.0 as i32, q.range.1 as i32);
     let count = q.count().ok_or("dynamic parameters are not known here")?;
     let bounds: Vec<(i64, i64)> = (0..count)
         .map(|i| {
-            let (inv, z) = (1.0 / q.scale(i), q.zero(i));
-            let bound = |b: f32| i64::from(quant::quantize(b, inv, z, qmin, qmax));
+            let bound = |b: f32| i64::from(q.encode(b, i));
             (bound(lo), bound(hi))
         })
         .collect();

@@ -60,6 +60,9 @@ pub(crate) fn params(elem: &Elem) -> Result<(&Quant, f32, i32), Reason> {
 pub(crate) fn centred(t: &Tensor) -> Result<Vec<i32>, Reason> {
     let q = t.quant().ok_or("quantized elements are expected")?;
     operand::valid(q, &t.ty().shape)?;
+    if q.float_zeros().is_some() {
+        return Err("integer zero points are expected".into());
+    }
     let ints = t.ints()?;
     Ok(match q.per_tensor() {
         Some((_, zero)) => ints.iter().map(|&v| v as i32 - zero).collect(),

@@ -6,7 +6,7 @@ use crate::attr::F32;
 use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::ops::{Eval, Infer, OpDef, check};
-use crate::quant::{QParams, Quant, Zeros};
+use crate::quant::{QParams, Quant};
 use crate::tensor::{Tensor, checked_numel};
 use crate::types::{Elem, Shape, Storage, Type};
 
@@ -98,6 +98,10 @@ pub(crate) fn weight<'a>(op: &str, t: &'a Type) -> Result<&'a Arc<Quant>, Reason
     if q.storage != Storage::I8 {
         return Err(Reason::new(format!("`{op}` needs a weight of `i8`, found `{}`", q.storage)));
     }
+    if q.float_zeros().is_some() {
+        return Err(Reason::new(format!("`{op}` needs a weight with integer zero points, found `{q}`"))
+            .help("real zero points are for embedding tables"));
+    }
     match &q.params {
         QParams::Tensor { .. } | QParams::Axis { axis: 0, .. } => {}
         _ => {
@@ -159,12 +163,12 @@ pub(crate) fn valid(q: &Quant, shape: &Shape) -> Result<(), Reason> {
 /// Refuses fewer or more zero points than scales.
 fn zeros(q: &Quant) -> Result<(), Reason> {
     match &q.params {
-        QParams::Axis { scale, zero: Zeros::Each(z), .. }
-        | QParams::Group { scale, zero: Zeros::Each(z), .. }
-            if z.len() != scale.len() =>
-        {
-            Err(Reason::new(format!("{} zero points for {} scales", z.len(), scale.len())))
-        }
+        QParams::Axis { scale, zero, .. } | QParams::Group { scale, zero, .. } => match zero.count() {
+            Some(n) if n != scale.len() => {
+                Err(Reason::new(format!("{n} zero points for {} scales", scale.len())))
+            }
+            _ => Ok(()),
+        },
         QParams::Product(x, w) => zeros(x).and_then(|()| zeros(w)),
         _ => Ok(()),
     }

@@ -150,7 +150,10 @@ impl Parser<'_, '_> {
                 self.keyword("scale")?;
                 let scale: Arc<[f32]> = self.list(|p| p.float("a scale"))?.into();
                 self.keyword("zp")?;
-                let zero = if self.is(b'[') {
+                let zero = if self.is_word("f32") {
+                    self.bump();
+                    Zeros::Float(self.list(|p| p.float("a zero point"))?.into())
+                } else if self.is(b'[') {
                     Zeros::Each(self.list(Parser::zero)?.into())
                 } else {
                     Zeros::All(self.zero()?)

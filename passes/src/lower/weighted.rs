@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quantir_ir::{QParams, Quant, Zeros};
+use quantir_ir::{QParams, Quant};
 use quantir_quant::{KernelSupport, Role};
 
 use crate::lower::{Island, integers, replaced};
@@ -80,6 +80,9 @@ pub(super) fn check(
             return Err("its activations have more than one scale".into());
         }
     }
+    if wq.float_zeros().is_some() {
+        return Err("its weight has real zero points".into());
+    }
     let zero_points = (0..wq.count().unwrap_or(0)).any(|i| wq.zero(i) != 0);
     s.check_weight(wq.storage, wq.range, zero_points, wq.axis().is_some())?;
     match &wq.params {
@@ -116,11 +119,7 @@ fn with_room(weight: &Tensor, xq: &Quant, wq: &Quant, bias: &[f32]) -> Option<Ar
                 return None;
             }
             let scale = scale.iter().enumerate().map(|(c, &s)| if fits(c) { s } else { next(least[c]) });
-            let zero = match zero {
-                Zeros::All(z) => Zeros::All(*z),
-                Zeros::Each(z) => Zeros::Each(z.clone()),
-            };
-            QParams::Axis { axis: *axis, scale: scale.collect(), zero }
+            QParams::Axis { axis: *axis, scale: scale.collect(), zero: zero.clone() }
         }
         _ => return None,
     };
