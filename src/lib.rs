@@ -21,7 +21,7 @@ pub mod table;
 pub use error::Error;
 pub use fx::{convert_fx, convert_to_reference_fx, fuse_fx, prepare_fx};
 pub use model::{Calibrated, Float, Integer, Model, Observed, Reference};
-pub use quantir_ir::{Graph, Tensor};
+pub use quantir_ir::{Graph, QTensor, Tensor};
 pub use quantir_quant::{Calibration, QConfig, QConfigMapping};
 pub use quantir_runtime::Isa;
 pub use session::{Session, SessionOptions};

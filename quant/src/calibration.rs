@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use quantir_ir::diag::Diag;
-use quantir_ir::{Name, QParams, Quant, Storage, Zeros};
+use quantir_ir::{Name, Quant, Reason};
 
 use crate::{Error, Stats};
 
@@ -113,74 +113,9 @@ fn parse_line(line: &str) -> Result<(&str, Entry), String> {
             _ => return Err(format!("unknown word `{key}`")),
         }
     }
-    let quant = parse_quant(quant)?;
+    let quant: Quant = quant.parse().map_err(|e: Reason| e.message)?;
     quant.check(|_| None)?;
     Ok((name, Entry { stats, quant: Arc::new(quant) }))
-}
-
-/// Reads what [`Quant`] prints for parameters per tensor, per axis and per group.
-pub fn parse_quant(text: &str) -> Result<Quant, String> {
-    let mut words = text.split_whitespace();
-    let head = words.next().ok_or("no quantization")?;
-    let (storage, range) =
-        head.split_once('[').ok_or_else(|| format!("`{head}` is no range such as `u8[0:255]`"))?;
-    let storage = Storage::from_word(storage).ok_or_else(|| format!("`{storage}` is no storage"))?;
-    let range = range.strip_suffix(']').and_then(|r| r.split_once(':')).ok_or("a range is `[min:max]`")?;
-    let range = (number(range.0)?, number(range.1)?);
-    let (mut axis, mut group, mut scale, mut zero) = (None, None, None, None);
-    while let Some(key) = words.next() {
-        let value = words.next().ok_or_else(|| format!("`{key}` has no value"))?;
-        match key {
-            "axis" => axis = Some(number::<u8>(value)?),
-            "group" => group = Some(number::<u32>(value)?),
-            "scale" => scale = Some(list::<f32>(value)?),
-            "zp" => {
-                zero = Some(match value.strip_prefix("f32") {
-                    Some(list_of) => Zeros::Float(list::<f32>(list_of)?.0.into()),
-                    None => {
-                        let ints = list::<i32>(value)?;
-                        match ints.as_slice() {
-                            [z] if !ints.1 => Zeros::All(*z),
-                            _ => Zeros::Each(ints.0.into()),
-                        }
-                    }
-                })
-            }
-            _ => return Err(format!("unknown word `{key}`")),
-        }
-    }
-    let scale = scale.ok_or("no `scale`")?;
-    let zeros = zero.ok_or("no `zp`")?;
-    let params = match (axis, group) {
-        (None, None) => match (scale.as_slice(), &zeros) {
-            ([s], Zeros::All(z)) => QParams::Tensor { scale: *s, zero: *z },
-            _ => return Err("a list of scales needs `axis`".into()),
-        },
-        (Some(axis), None) => QParams::Axis { axis, scale: scale.0.into(), zero: zeros },
-        (Some(axis), Some(size)) => QParams::Group { axis, size, scale: scale.0.into(), zero: zeros },
-        (None, Some(_)) => return Err("`group` needs `axis`".into()),
-    };
-    Ok(Quant { storage, range, params })
-}
-
-/// Numbers, and whether they were written as a list.
-struct List<T>(Vec<T>, bool);
-impl<T> List<T> {
-    fn as_slice(&self) -> &[T] {
-        &self.0
-    }
-}
-
-fn number<T: std::str::FromStr>(s: &str) -> Result<T, String> {
-    s.parse().map_err(|_| format!("`{s}` is no number"))
-}
-
-fn list<T: std::str::FromStr>(s: &str) -> Result<List<T>, String> {
-    match s.strip_prefix('[').and_then(|s| s.strip_suffix(']')) {
-        Some("") => Ok(List(Vec::new(), true)),
-        Some(inner) => Ok(List(inner.split(',').map(number).collect::<Result<_, _>>()?, true)),
-        None => Ok(List(vec![number(s)?], false)),
-    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod names;
 mod node;
 mod parse;
 mod print;
+mod quant;
 mod quote;
 mod source;
 mod types;
