@@ -19,6 +19,7 @@ pub mod manager;
 pub mod pass;
 pub mod pipeline;
 pub mod prepare;
+pub mod pt2e;
 pub mod registry;
 
 pub use manager::{Error, Failure, Manager, Report};

@@ -38,5 +38,6 @@ mod fx;
 mod kernels;
 mod numeric_suite;
 mod observers;
+mod pt2e;
 mod qconfigs;
 mod quantize;

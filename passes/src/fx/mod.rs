@@ -12,7 +12,7 @@ mod convert;
 pub mod custom;
 mod decide;
 mod fuse;
-mod insert;
+pub(crate) mod insert;
 mod matching;
 mod support;
 mod target;
