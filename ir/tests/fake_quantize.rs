@@ -59,7 +59,8 @@ fn forward_is_quantize_then_dequantize() {
 #[test]
 fn gradients_pass_within_the_range() {
     let q = one((0, 15), 0.1, 5);
-    let x = vector(&[-2.0, -0.55, -0.5, 0.0, 1.0, 1.05, 1.06, 3.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+    let x =
+        vector(&[-2.0, -0.55, -0.5, 0.0, 1.0, 1.05, 1.06, 3.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
     let mask = fake_quantize_mask(&x, &q).unwrap();
     assert_eq!(mask[..8], [false, false, true, true, true, true, false, false]);
     assert_eq!(mask[8..], [false; 3]);
@@ -197,8 +198,12 @@ fn decomposed_parameters_make_dynamic_quantization() {
     let (scale, zero) = decomposed::choose(&x, grid, Scheme::Affine, f32::EPSILON).unwrap();
     let y = decomposed::quantize_per_tensor(&x, scale, zero, grid).unwrap();
     let dynamic = QTensor::new(quantize_per_tensor_dynamic(&x, Storage::U8, false).unwrap()).unwrap();
-    assert_eq!((zero, y.ints().unwrap()), (dynamic.q_zero_point().unwrap().into(), dynamic.int_repr().ints().unwrap()));
-    let (scale, zero) = decomposed::choose(&x, grid, Scheme::Symmetric { custom_range: false }, 1e-7).unwrap();
+    assert_eq!(
+        (zero, y.ints().unwrap()),
+        (dynamic.q_zero_point().unwrap().into(), dynamic.int_repr().ints().unwrap())
+    );
+    let (scale, zero) =
+        decomposed::choose(&x, grid, Scheme::Symmetric { custom_range: false }, 1e-7).unwrap();
     assert!(scale > 0.0 && zero == 128);
     assert!(decomposed::choose(&vector(&[]), grid, Scheme::Affine, 1e-7).is_err());
 }

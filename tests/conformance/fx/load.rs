@@ -337,8 +337,9 @@ impl<'a> Writer<'a> {
             "MultiheadAttention" => {
                 let (k, v) = (self.operand(&n["args"][1])?, self.operand(&n["args"][2])?);
                 let mut ins = vec![x.clone(), k, v];
-                for what in ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"] {
-                    ins.push(self.parameter(&p(what), path)?);
+                for what in ["in_proj_weight", "", "", "", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+                {
+                    ins.push(if what.is_empty() { "_".into() } else { self.parameter(&p(what), path)? });
                 }
                 let s = self.shape_of(&x)?;
                 let names = [name.to_string(), format!("{name}.1")];
@@ -381,19 +382,18 @@ impl<'a> Writer<'a> {
         loc: &str,
     ) -> Result<Meaning, String> {
         let x = self.operand(&n["args"][0])?;
-        let mut ins = vec![x.clone()];
-        for what in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
-            ins.push(self.parameter(&format!("{path}.{what}"), path)?);
-        }
         let lstm = m["mode"] == "LSTM";
-        let states = n["args"].get(1).cloned().unwrap_or(Value::Null);
-        let states: Vec<Value> = match states {
+        let given = match n["args"].get(1).cloned().unwrap_or(Value::Null) {
             Value::Array(all) => all,
             Value::Null => Vec::new(),
             one => vec![one],
         };
-        for s in &states {
-            ins.push(self.operand(s)?);
+        let mut ins = vec![x.clone()];
+        for i in 0..if lstm { 2 } else { 1 } {
+            ins.push(given.get(i).map_or(Ok("_".into()), |s| self.operand(s))?);
+        }
+        for what in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
+            ins.push(self.parameter(&format!("{path}.{what}"), path)?);
         }
         let s = self.shape_of(&x)?;
         let hidden = m["hidden_size"].as_i64().unwrap_or(0);

@@ -1,8 +1,8 @@
 //! Calls on elements, and reductions of them.
 
+use quantir_ir::Dim;
 use quantir_ir::attr::F32;
 use quantir_ir::ops::{self, Act, reduce::Reduction};
-use quantir_ir::Dim;
 
 use super::{axes, axis, last};
 use crate::trace::arith::{Arith, Operand};
