@@ -16,6 +16,7 @@ pub mod ops;
 pub mod qtensor;
 pub mod quant;
 pub mod render;
+pub mod rowwise;
 pub mod shape_value;
 pub mod tensor;
 pub mod text;

@@ -33,6 +33,7 @@ mod deviations;
 mod reader;
 
 mod backend_config;
+mod eager;
 mod fusion;
 mod fx;
 mod kernels;

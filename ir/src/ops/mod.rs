@@ -314,6 +314,7 @@ pub mod qbinary;
 pub mod qconcat;
 pub mod qconv;
 pub mod qconv_transpose;
+pub mod qembedding;
 pub mod qlinear;
 pub mod qlut;
 pub mod qmatmul;
@@ -431,6 +432,9 @@ ops! {
     rnn_cell::LstmCellDynamic,
     rnn_cell::GruCellDynamic,
     rnn_cell::RnnCellDynamic,
+    qembedding::Qembedding,
+    qembedding::QembeddingBag,
+    qembedding::EmbeddingBagRowwise,
     shape::ShapeOf,
     identity::Identity,
     identity::Dropout,

@@ -161,7 +161,10 @@ impl Cell {
         }
     }
 
-    /// State number `i` of the operand, or zeros, which are exact under the parameters that PyTorch gives them.
+    /// State number `i` of the operand, or zeros.
+    ///
+    /// PyTorch gives zeros the scale 1. They are exact under any, and a finer one keeps biases fine that are rounded to the
+    /// accumulator's scale.
     fn state(
         &self,
         b: &mut Builder,
@@ -186,7 +189,7 @@ impl Cell {
         let zeros =
             b.e.constant(Tensor::f32(&[1, hidden], vec![0.0; hidden]), &b.path(&format!("{name}.zero")));
         let v = b.op(&name, Expand { shape }, [zeros])?;
-        b.fixed(&format!("{}.zero_state", self.path), v, 1.0, 0);
+        b.fixed(&format!("{}.zero_state", self.path), v, UNIT, 0);
         Ok(v)
     }
 
