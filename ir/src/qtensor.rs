@@ -2,6 +2,7 @@
 
 mod bytes;
 mod edit;
+mod order;
 mod shape;
 
 use std::fmt;

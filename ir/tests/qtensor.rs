@@ -294,3 +294,18 @@ fn refusals_say_what_to_do() {
     assert!(per_tensor(&[2]).slice(0, 1, 3).is_err());
     assert!(per_tensor(&[2]).select(1, 0).is_err());
 }
+
+/// Codes are ordered as the numbers they stand for; equal ones keep their order.
+#[test]
+fn order_is_that_of_the_codes() {
+    let q = Arc::new(Quant::tensor(Storage::U8, 0.5, 3));
+    let t = QTensor::from_ints(&q, &[2, 3], &[5, 1, 5, 2, 9, 4]).unwrap();
+    let (sorted, indices) = t.sort(1, false).unwrap();
+    assert_eq!((ints(&sorted), indices), (vec![1, 5, 5, 2, 4, 9], vec![1, 0, 2, 0, 2, 1]));
+    let (top, indices) = t.topk(1, 0, true).unwrap();
+    assert_eq!((top.shape(), ints(&top), indices), (&[1, 3][..], vec![5, 9, 5], vec![0, 1, 0]));
+    assert_eq!(ints(&t.max(&[1]).unwrap()), [5, 9]);
+    assert_eq!((ints(&t.min(&[0, 1]).unwrap()), t.min(&[0]).unwrap().shape()), (vec![1], &[3][..]));
+    assert!(t.topk(4, 1, true).unwrap_err().message.contains("no 4 elements"));
+    assert!(per_channel(&[2, 2], 0).max(&[1]).unwrap_err().message.contains("no common order"));
+}

@@ -1,6 +1,7 @@
 //! Integer kernels, compared with the recorded `reference`.
 
 mod conv;
+mod eager;
 mod elementwise;
 mod embedding;
 mod linear;
