@@ -3,7 +3,7 @@
 
 use quantir_ir::Storage;
 use quantir_quant::support::{SAME_OPS, TABLE_OPS};
-use quantir_quant::{Ends, KernelSupport, OpSupport, Role, WeightSupport};
+use quantir_quant::{BackendConfig, Ends, KernelSupport, OpSupport, Role, WeightSupport};
 use quantir_runtime::KernelRecord;
 use quantir_runtime::table::{Accept, Fuses, Scheme, records};
 
@@ -43,6 +43,11 @@ pub fn native() -> KernelSupport {
         entries.push(OpSupport::new(op, role).refuse(why));
     }
     KernelSupport::from_entries("native", entries)
+}
+
+/// The same as patterns over ops of the IR, for the FX way of preparing.
+pub fn runtime() -> BackendConfig {
+    BackendConfig::runtime(&native())
 }
 
 /// What the kernels of op `kernel` accept, for op `op`.
@@ -97,6 +102,37 @@ mod tests {
             let listed = backend.get(float).is_some_and(|e| e.refusal.is_none());
             let served = records().iter().any(|r| r.ops.contains(&integer));
             assert_eq!(listed, served, "{float}");
+        }
+    }
+
+    /// Every pattern of the runtime's back end begins with an op that a kernel serves with the dtypes listed.
+    #[test]
+    fn every_pattern_of_the_runtime_is_served_by_a_kernel() {
+        let (kernels, patterns) = (native(), runtime());
+        assert!(patterns.configs().len() > 30);
+        for c in patterns.configs() {
+            let ops: Vec<&str> = c.pattern.ops().collect();
+            let op = kernels.get(ops[0]).unwrap_or_else(|| panic!("`{}` has no kernel", ops[0]));
+            for act in &ops[1..] {
+                assert_eq!(op.check_act(act), Ok(()), "{}", c.pattern);
+            }
+            assert!(!c.dtype_configs.is_empty(), "{}", c.pattern);
+            for d in &c.dtype_configs {
+                let ends = |d: &quantir_quant::DTypeWithConstraints| {
+                    let storage = d.dtype.and_then(|d| d.storage()).unwrap();
+                    let full = storage.int_range().unwrap();
+                    let lo = d.quant_min_lower_bound.unwrap_or(full.0);
+                    (storage, (lo, d.quant_max_upper_bound.unwrap_or(full.1)))
+                };
+                for d in [&d.input_dtype, &d.output_dtype] {
+                    let (storage, range) = ends(d);
+                    assert_eq!(op.check_activation(storage, range), Ok(()), "{}", c.pattern);
+                }
+                if !d.weight_dtype.is_any() {
+                    let (storage, range) = ends(&d.weight_dtype);
+                    assert_eq!(op.check_weight(storage, range, false, false), Ok(()), "{}", c.pattern);
+                }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod decide;
 mod fuse;
 pub(crate) mod insert;
 mod matching;
+pub mod pattern;
 mod support;
 mod target;
 mod view;

@@ -151,17 +151,23 @@ impl DTypeConfig {
     pub fn check_input(&self, t: &ObserverTemplate) -> Result<(), Unsupported> {
         let Some(wanted) = self.input_dtype.dtype else { return Ok(()) };
         same(Part::Input, DType::of_storage(t.storage), wanted)?;
-        if self.dynamic_input() != t.dynamic {
-            let word = |dynamic: bool| if dynamic { "dynamic" } else { "static" };
-            return Err(Unsupported {
-                part: Part::Input,
-                rule: DTypeRule::Dynamic,
-                has: format!("{} quantization", word(t.dynamic)),
-                wants: format!("{} quantization", word(self.dynamic_input())),
-                cure: format!("use a {} observer for activations", word(self.dynamic_input())),
-            });
-        }
+        self.check_dynamic(t.dynamic)?;
         self.input_dtype.check(Part::Input, t)
+    }
+
+    /// Whether activations may be quantized at run time, or not.
+    pub fn check_dynamic(&self, dynamic: bool) -> Result<(), Unsupported> {
+        if self.dynamic_input() == dynamic {
+            return Ok(());
+        }
+        let word = |dynamic: bool| if dynamic { "dynamic" } else { "static" };
+        Err(Unsupported {
+            part: Part::Input,
+            rule: DTypeRule::Dynamic,
+            has: format!("{} quantization", word(dynamic)),
+            wants: format!("{} quantization", word(self.dynamic_input())),
+            cure: format!("use a {} observer for activations", word(self.dynamic_input())),
+        })
     }
 
     /// Whether the result may go through this observer: dtype (dynamic quantization yields `float32`), then constraints.
