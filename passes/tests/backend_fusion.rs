@@ -2,8 +2,9 @@
 
 use quantir_ir::text::{parse, print};
 use quantir_ir::{Diag, Graph, interp, verify};
+use quantir_passes::calibrate::calibrate_by_interpreter;
 use quantir_passes::check::{bind_symbols, seeded_inputs};
-use quantir_passes::fx::{PrepareCustomConfig, fuse_fx, prepare_fx};
+use quantir_passes::fx::{ConvertCustomConfig, PrepareCustomConfig, convert_fx, fuse_fx, prepare_fx};
 use quantir_passes::prepare::PrepareReport;
 use quantir_quant::backend::{
     BackendConfig, BackendPatternConfig, DType, DTypeConfig, DTypeWithConstraints, FuserMethod,
@@ -198,4 +199,83 @@ fn the_report_says_why_an_op_stays_float() {
     );
     let text = signed.to_string();
     assert!(text.contains("the qconfig has qint8 for the input, the back end wants quint8"), "{text}");
+}
+
+/// T97: rules for both classes of a fused pair, and nothing for the rest: the pair is fused and quantized. T72: if they
+/// differ, it is an error.
+#[test]
+fn rules_for_members_of_a_fusion_speak_of_the_fused_call() {
+    let g = linear("relu", "nn.ReLU", false);
+    let backend = BackendConfig::named("fbgemm").unwrap();
+    let prepare = |linear: &QConfig, relu: &QConfig| {
+        let mut mapping = QConfigMapping::new();
+        mapping.set_global(None);
+        mapping.set_object_type("nn.Linear", Some(linear.clone()));
+        mapping.set_object_type("nn.ReLU", Some(relu.clone()));
+        prepare_fx(&mut g.clone(), &mapping, &backend, &PrepareCustomConfig::default())
+    };
+    let (one, other) = (q("histogram u8"), q("minmax u8[0:127]"));
+    let report = prepare(&one, &one).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((report.quantized, report.float.len()), (1, 0), "{report}");
+    assert!(prepare(&one, &other).is_err());
+}
+
+/// T102: what a back end fuses and does not quantize stays one call in float.
+#[test]
+fn fused_calls_may_stay_float() {
+    let fusion = BackendPatternConfig::new(["nn.Linear", "nn.ReLU"])
+        .set_fuser_method(FuserMethod::Sequential)
+        .set_fused_module("nn.intrinsic.LinearReLU");
+    let backend = BackendConfig::new("float").set_backend_pattern_config(fusion);
+    let mut g = linear("relu", "nn.ReLU", false);
+    let mut mapping = QConfigMapping::new();
+    mapping.set_global(Some(q("histogram u8")));
+    let report = prepare_fx(&mut g, &mapping, &backend, &PrepareCustomConfig::default()).unwrap();
+    assert_eq!(report.quantized, 0);
+    let text = print(&g);
+    assert!(text.contains("{act=relu}") && text.contains("by \"nn.intrinsic.LinearReLU\""), "{text}");
+    assert!(!text.contains("= observe "), "{text}");
+}
+
+/// T103: a layer with a bias keeps its names, and a chain of fusions means what it meant.
+#[test]
+fn chains_of_fusions_keep_names_and_meaning() {
+    let body = "  %w = const {data=rand(1)} : f32[4,3,2,2] @conv\n  %cb = const {data=rand(2)} : f32[4] @conv\n{bn}\n  \
+                %c = conv2d %x, %w, %cb : f32[1,4,5,5] @conv by \"nn.Conv2d\"\n  \
+                %n = batch_norm %c, %bn.g, %bn.b, %bn.m, %bn.v : f32[1,4,5,5] @bn by \"nn.BatchNorm2d\"\n  \
+                %r = relu %n : f32[1,4,5,5] @act by \"nn.ReLU\"\n  %w2 = const {data=rand(3)} : f32[2,4,1,1] @head\n  \
+                %h = conv2d %r, %w2 : f32[1,2,5,5] @head by \"nn.Conv2d\"\n  \
+                %y = relu %h : f32[1,2,5,5] by \"F.relu\"\n";
+    let g = graph("%x: f32[1,3,6,6]", body, "y");
+    assert_eq!(classes(&g, "native"), ["nn.intrinsic.ConvReLU2d"; 2]);
+    let mut after = g.clone();
+    fuse_fx(&mut after, &BackendConfig::native()).unwrap();
+    let text = print(&after);
+    for name in ["%w = const", "%cb = const", "@conv by \"nn.intrinsic.ConvReLU2d\"", "@head by"] {
+        assert!(text.contains(name), "{name}\n{text}");
+    }
+}
+
+/// T109: convolution, batch norm and relu are one integer op in the end, with one quantize and one dequantize.
+#[test]
+fn fused_calls_become_one_integer_op() {
+    for (g, op) in [
+        (conv(1, "relu"), "qconv1d"),
+        (conv(2, "relu"), "qconv2d"),
+        (conv(3, "relu"), "qconv3d"),
+        (linear("relu", "nn.ReLU", false), "qlinear"),
+    ] {
+        let mut observed = g.clone();
+        let mut mapping = QConfigMapping::new();
+        mapping.set_global(Some(q("histogram u8")));
+        let backend = BackendConfig::named("fbgemm").unwrap();
+        prepare_fx(&mut observed, &mapping, &backend, &PrepareCustomConfig::default()).unwrap();
+        let batch = seeded_inputs(&g, &bind_symbols(&g, 0), 1);
+        let calibration = calibrate_by_interpreter(&observed, vec![Ok(batch.unwrap())], 1).unwrap();
+        convert_fx(&mut observed, &calibration, &ConvertCustomConfig::default())
+            .unwrap_or_else(|e| panic!("{e}"));
+        let names: Vec<&str> =
+            observed.nodes().map(|n| observed.op(n).name()).filter(|n| *n != "const").collect();
+        assert_eq!(names, ["quantize", op, "dequantize"], "{}", print(&observed));
+    }
 }

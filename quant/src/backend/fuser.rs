@@ -140,6 +140,21 @@ mod tests {
         assert!(fuse(&["nn.BatchNorm1d", "nn.ReLU"], FuseMode::Eval).is_err());
     }
 
+    /// T101: what is fused for training has a twin with fake quantizers.
+    #[test]
+    fn fused_modules_have_twins_for_training() {
+        let native = BackendConfig::native();
+        for (modules, twin) in [
+            (&["nn.Linear", "nn.ReLU"][..], "nn.intrinsic.qat.LinearReLU"),
+            (&["nn.Linear", "nn.BatchNorm1d"], "nn.intrinsic.qat.LinearBn1d"),
+            (&["nn.Conv2d", "nn.BatchNorm2d", "nn.ReLU"], "nn.intrinsic.qat.ConvBnReLU2d"),
+        ] {
+            let fused = native.fuser_for(modules, FuseMode::Train).unwrap().class;
+            let config = native.get(&fused.as_str().into()).unwrap();
+            assert_eq!(config.qat_module.as_deref(), Some(twin));
+        }
+    }
+
     /// T94, T95: leaky relu and tanh are fused for oneDNN and nowhere else.
     #[test]
     fn linear_activations_are_fused_for_onednn() {
