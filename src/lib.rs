@@ -15,6 +15,7 @@ mod fx;
 mod model;
 pub mod model_report;
 pub mod numeric_suite;
+pub mod quantization_plan;
 mod session;
 pub mod table;
 

@@ -151,7 +151,7 @@ fn bad_data_ends_in_one_error_and_leaves_no_output() {
         (&other_name, &good, "no array for the model's input `image`"),
         (&shape, &good, "the model wants [batch,1,8,8]"),
         (&good, &labels, "label 10 of sample 1 names none of the 10 classes"),
-        (&nothing, &good, "finite"),
+        (&nothing, &good, "NaN"),
         (&broken, &good, "not a readable array file"),
     ];
     for (calibrate, evaluate, message) in cases {

@@ -14,6 +14,11 @@ pub enum Error {
         /// How many numbers were seen, none of them finite.
         nonfinite: u64,
     },
+    /// The ends of a range are not finite, or the wrong way round.
+    #[error(
+        "the observer found no range with finite ends; run calibration with at least one batch that reaches it"
+    )]
+    NoRange,
     /// The observer was shown NaN.
     #[error(
         "{count} of the numbers seen are NaN; look for the op that produces them, or for broken calibration data"

@@ -50,6 +50,9 @@ pub fn scale_zero_float(spec: &ObserverSpec, min: f32, max: f32) -> (f32, f32) {
 /// The quantization that `spec` asks for, given the range of the data: one pair per tensor, or one for each index of its axis.
 pub fn quant_from_range(spec: &ObserverSpec, min: &[f32], max: &[f32]) -> Result<Quant, Error> {
     check(spec)?;
+    if min.iter().zip(max).any(|(lo, hi)| !(lo.is_finite() && hi.is_finite() && lo <= hi)) {
+        return Err(Error::NoRange);
+    }
     let ranges = || min.iter().zip(max).map(|(&lo, &hi)| (lo, hi));
     let params = match (spec.axis, spec.float_zero) {
         (None, false) => match ranges().next() {
@@ -69,9 +72,9 @@ pub fn quant_from_range(spec: &ObserverSpec, min: &[f32], max: &[f32]) -> Result
             QParams::Axis { axis, scale, zero }
         }
         (Some(axis), true) => {
-            // FLOAT
-            let _ = axis;
-            return Err(Error::NoData);
+            let pairs: Vec<(f32, f32)> = ranges().map(|(lo, hi)| scale_zero_float(spec, lo, hi)).collect();
+            let zero = Zeros::Float(pairs.iter().map(|p| p.1).collect());
+            QParams::Axis { axis, scale: pairs.iter().map(|p| p.0).collect(), zero }
         }
         (None, true) => {
             return Err(Error::Declaration(

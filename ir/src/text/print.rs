@@ -75,7 +75,7 @@ impl Printer<'_> {
         }
         for (name, spec) in &g.observers {
             write!(f, "observer {} = ", sigil('$', name))?;
-            observer(spec, f)?;
+            fmt::Display::fmt(spec, f)?;
             f.write_char('\n')?;
         }
         write!(f, "graph {}(", sigil('@', &g.name))?;
@@ -177,33 +177,37 @@ impl Printer<'_> {
     }
 }
 
-fn observer(o: &ObserverSpec, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(&o.kind)?;
-    for (i, x) in o.args.iter().enumerate() {
-        write!(f, "{}{}", if i > 0 { "," } else { "(" }, number(*x))?;
-    }
-    if !o.args.is_empty() {
-        f.write_str(")")?;
-    }
-    write!(f, " {}", o.storage)?;
-    if o.range != (0, 0) {
-        write!(f, "[{}:{}]", o.range.0, o.range.1)?;
-    }
-    f.write_str(match (o.float_zero, o.symmetric) {
-        (true, _) => " float_qparams",
-        (false, true) => " symmetric",
-        (false, false) => " affine",
-    })?;
-    if let Some(a) = o.axis {
-        write!(f, "({a})")?;
-    }
-    if o.eps != ObserverSpec::EPS {
-        write!(f, " eps {}", number(o.eps))?;
-    }
-    for (word, set) in [("dynamic", o.dynamic), ("custom_range", o.custom_range)] {
-        if set {
-            write!(f, " {word}")?;
+/// As in a declaration: `histogram(2048) u8[0:127] affine`.
+impl fmt::Display for ObserverSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let o = self;
+        f.write_str(&o.kind)?;
+        for (i, x) in o.args.iter().enumerate() {
+            write!(f, "{}{}", if i > 0 { "," } else { "(" }, number(*x))?;
         }
+        if !o.args.is_empty() {
+            f.write_str(")")?;
+        }
+        write!(f, " {}", o.storage)?;
+        if o.range != (0, 0) {
+            write!(f, "[{}:{}]", o.range.0, o.range.1)?;
+        }
+        f.write_str(match (o.float_zero, o.symmetric) {
+            (true, _) => " float_qparams",
+            (false, true) => " symmetric",
+            (false, false) => " affine",
+        })?;
+        if let Some(a) = o.axis {
+            write!(f, "({a})")?;
+        }
+        if o.eps != ObserverSpec::EPS {
+            write!(f, " eps {}", number(o.eps))?;
+        }
+        for (word, set) in [("dynamic", o.dynamic), ("custom_range", o.custom_range)] {
+            if set {
+                write!(f, " {word}")?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -69,3 +69,15 @@ pub fn convert_fx(
     convert_to_reference_fx(g, calibration, custom)?;
     crate::lower::lower(g, &quantir_quant::KernelSupport::native())
 }
+
+/// What `mapping` says about each node of a graph that [`fuse_fx`] gave, in order: rules for classes hold for what they were fused to.
+///
+/// # Errors
+/// Rules for classes that were fused into one and differ.
+pub fn resolve_fx(
+    g: &Graph,
+    mapping: &QConfigMapping,
+    backend: &BackendConfig,
+) -> Result<Vec<(NodeId, quantir_quant::Resolution)>, Diag> {
+    Ok(crate::prepare::resolve(g, &decide::fused_rules(g, mapping, backend)?))
+}

@@ -75,6 +75,13 @@ pub(crate) fn ops(g: &Graph) -> Vec<NodeId> {
     g.nodes().filter(|&n| !matches!(g.op(n), Op::Const(_))).collect()
 }
 
+/// What `mapping` says about each node of a float graph but constants, in order.
+pub fn resolve(g: &Graph, mapping: &QConfigMapping) -> Vec<(NodeId, Resolution)> {
+    let nodes = ops(g);
+    let resolved = mapping.resolve(&refs(g, &nodes));
+    nodes.into_iter().zip(resolved).collect()
+}
+
 /// `nodes` as rules see them.
 pub(crate) fn refs<'g>(g: &'g Graph, nodes: &[NodeId]) -> Vec<OpRef<'g>> {
     let of = |&n: &NodeId| {

@@ -38,6 +38,7 @@ pub(crate) mod elementwise;
 mod insert;
 mod split_act;
 
+pub use decide::resolve;
 pub(crate) use decide::{act_word, fits};
 
 use std::fmt;

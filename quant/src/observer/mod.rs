@@ -47,6 +47,20 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Takes in a tensor's numbers; an empty one changes nothing.
+    pub fn see(&mut self, data: &[f32]) {
+        let seen = minmax::Seen::new(data);
+        (self.min, self.max) = (self.min.min(seen.min), self.max.max(seen.max));
+        self.nonfinite += seen.infinite + seen.nan;
+        self.batches += u64::from(!data.is_empty());
+    }
+    /// Takes in what others saw later.
+    pub fn merge(&mut self, later: &Stats) {
+        (self.min, self.max) = (self.min.min(later.min), self.max.max(later.max));
+        self.nonfinite += later.nonfinite;
+        self.batches += later.batches;
+    }
+
     fn state(&self) -> State {
         State::default()
             .with("min", [self.min.into()])

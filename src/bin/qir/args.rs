@@ -47,6 +47,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Compare a quantized model with its float original layer by layer
     Compare(Compare),
+    /// Say what quantization will do to each op and tensor, and which rule decides
+    PlanQuantization(Plan),
     /// Look at a float model with data and advise how to quantize it
     Report(Report),
 }
@@ -353,6 +355,34 @@ pub struct Report {
     pub inputs: DataArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  qir plan-quantization net.onnx
+  qir plan-quantization net.onnx --config recipe.toml --float-only
+  qir plan-quantization net.onnx --fx x86 --json
+
+No data is needed: the plan says which ops are quantized, by which rule of the recipe and with which observers,
+and for each op that stays float, why.")]
+pub struct Plan {
+    /// Float model: .onnx, .qir or .qir.safetensors
+    pub model: PathBuf,
+    /// Recipe that changes settings for op types or modules (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Default settings to start from
+    #[arg(long, value_enum, default_value = "native")]
+    pub backend: Backend,
+    /// Place observers by PyTorch's FX rules for this back end instead: native, x86, fbgemm, qnnpack, onednn, ...
+    #[arg(long, value_name = "BACKEND", conflicts_with = "backend")]
+    pub fx: Option<String>,
+    /// Show only ops that stay float
+    #[arg(long)]
+    pub float_only: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

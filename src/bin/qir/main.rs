@@ -15,6 +15,7 @@ mod compare;
 mod explain;
 mod inspect;
 mod opt;
+mod plan;
 mod progress;
 mod quantize;
 mod report;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Explain(a) => explain::main(a),
         Command::Inspect(a) => inspect::main(a),
         Command::Compare(a) => compare::main(a),
+        Command::PlanQuantization(a) => plan::main(a),
         Command::Report(a) => report::main(a),
     };
     match done {
