@@ -52,6 +52,11 @@ impl OpDef for LinearDynamic {
         only_f32("linear_dynamic", "the input", input)?;
         weight("linear_dynamic", w)?;
         let shape = linear_shape("linear_dynamic", input, w)?;
+        if input.rank() < 2 {
+            return Err(Reason::new(format!(
+                "`linear_dynamic` needs rows, an input `[*,I]` of two dimensions or more, found {input}"
+            )));
+        }
         if let Some(b) = x.opt(2) {
             only_f32("linear_dynamic", "the bias", b)?;
             vector("bias", b, &w.shape[0])?;

@@ -1,5 +1,6 @@
 //! Integer kernels, compared with the recorded `reference`.
 
+mod arithmetic;
 mod conv;
 mod eager;
 mod elementwise;
@@ -7,3 +8,4 @@ mod embedding;
 mod linear;
 mod pool_norm;
 mod rnn;
+mod run;
