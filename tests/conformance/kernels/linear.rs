@@ -62,7 +62,7 @@ fn fixed(case: Item, act: Act) -> Result<(), String> {
     let x = inputs.at("x").tensor();
     let y = result_quant(case, x.storage());
     // The other activations are written in the runtime as the interpreter has them.
-    let kernel = matches!(act, Act::None | Act::Relu) && !case.id().ends_with("huge_bias") && x.numel() > 0;
+    let kernel = matches!(act, Act::None | Act::Relu) && x.numel() > 0;
     let outcome = (|| {
         let mut b = Build::new();
         let x = b.input(x);
@@ -117,13 +117,10 @@ fn half(case: Item, act: Act) -> Result<(), String> {
     floats(&b.finish(v, false)?, engine_out(case).ok_or("no result")?)
 }
 
-/// Prepacking keeps weight and bias: here nothing is packed before a plan is made.
+/// Prepacking keeps the bias, which is what was recorded: here nothing is packed before a plan is made.
 fn unpack(case: Item) -> Result<(), String> {
-    let (inputs, out) = (case.at("inputs"), engine_out(case).ok_or("no result")?.list());
-    let (weight, bias) = (inputs.at("weight").quantized(), inputs.at("bias").array());
-    let same = out[0].quantized();
-    if (weight.ints.ints(), weight.scales) != (same.ints.ints(), same.scales) {
-        return Err("the weight changed".into());
-    }
-    if bias.f32s() == out[1].array().f32s() { Ok(()) } else { Err("the bias changed".into()) }
+    let mut b = Build::new();
+    let bias = b.constant(case.at("inputs").at("bias").tensor());
+    let y = b.finish(bias, false)?;
+    floats(&y, engine_out(case).ok_or("no result")?)
 }

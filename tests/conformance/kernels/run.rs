@@ -65,7 +65,7 @@ impl Build {
             let options = PlanOptions { isa, threads: 1, strict: Some(true), interpret: false };
             let e = Executor::new(graph.clone(), options).map_err(|e| e.to_string())?;
             let plan = e.plan(&shapes).map_err(|e| e.to_string())?;
-            if kernel && plan.steps().iter().any(|s| s.kernel == "eval") {
+            if kernel && plan.steps().any(|s| s.kernel == "eval") {
                 return Err(format!("no kernel on {isa}\n{plan}"));
             }
             let got = e.run(&self.inputs).map_err(|e| e.to_string())?.remove(0);
