@@ -1,6 +1,7 @@
 //! Area `fx`: whole models through prepare, calibrate, convert and lower.
 
 mod compare;
+mod flows;
 mod in_rust;
 mod load;
 mod mapping;

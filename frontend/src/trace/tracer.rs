@@ -44,6 +44,18 @@ pub trait Module<In = Traced, Out = Traced> {
     fn forward(&self, cx: &Cx, x: In) -> Out;
 }
 
+impl<I, O, M: Module<I, O> + ?Sized> Module<I, O> for Box<M> {
+    fn class(&self) -> String {
+        (**self).class()
+    }
+    fn is_leaf(&self) -> bool {
+        (**self).is_leaf()
+    }
+    fn forward(&self, cx: &Cx, x: I) -> O {
+        (**self).forward(cx, x)
+    }
+}
+
 /// Whatever can be passed where a module takes `I`: the value itself, a reference, a tuple of these.
 pub trait Feed<I> {
     /// The module's input.

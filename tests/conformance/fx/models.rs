@@ -8,13 +8,13 @@ use quantir::{Cx, Module, Traced, Tracer, functional as f, nn, torch};
 use super::load::FxModel;
 
 /// A root module whose `forward` is a function, which makes its children as it calls them: they hold settings only.
-struct Net<F>(F);
+struct Net<F>(&'static str, F);
 impl<I, O, F: Fn(&Cx, I) -> O> Module<I, O> for Net<F> {
     fn class(&self) -> String {
-        "Net".into()
+        format!("gen.fx_models.{}", self.0)
     }
     fn forward(&self, cx: &Cx, x: I) -> O {
-        (self.0)(cx, x)
+        (self.1)(cx, x)
     }
 }
 
@@ -55,7 +55,7 @@ fn net<I: Inputs, O: Outputs>(
     t: Tracer,
     forward: impl Fn(&Cx, I) -> O,
 ) -> Option<Result<Trace, quantir::frontend::Error>> {
-    Some(t.trace(&Net(forward)))
+    Some(t.trace(&Net("Model", forward)))
 }
 
 fn conv3x3(i: usize, o: usize) -> nn::Conv2d {
@@ -75,7 +75,7 @@ fn by_name(name: &str, t: Tracer) -> Option<Result<Trace, quantir::frontend::Err
                 .add(nn::Conv2d::new(8, 3, 1));
             cx.call("body", &body, x)
         }),
-        "residual_add_relu" => net(t, |cx, x: Traced| {
+        "residual_add_relu" | "symmetric_int8" => net(t, |cx, x: Traced| {
             let y = cx.call("conv1", &conv3x3(8, 8).bias(false), &x);
             let y = cx.call("bn1", &nn::BatchNorm2d::new(8), y);
             let y = cx.call("relu", &nn::ReLU, y);
@@ -89,6 +89,30 @@ fn by_name(name: &str, t: Tracer) -> Option<Result<Trace, quantir::frontend::Err
             let y = cx.call("act", &nn::Hardswish, y);
             let y = cx.call("fc", &fc, y);
             cx.call("out", &nn::Linear::new(12, 3), y)
+        }),
+        "shared_module_one_relu" | "shared_module_both_relu" => net(t, |cx, x: Traced| {
+            let fc = nn::Linear::new(12, 12);
+            let y = cx.call("act", &nn::ReLU, cx.call("fc", &fc, x));
+            let mut y = cx.call("fc", &fc, y);
+            if name == "shared_module_both_relu" {
+                y = cx.call("act", &nn::ReLU, y);
+            }
+            cx.call("out", &nn::Linear::new(12, 3), y)
+        }),
+        "mixed_static_dynamic" => net(t, |cx, x: Traced| {
+            let y = f::relu(&cx.call("fc1", &nn::Linear::new(12, 10), x));
+            let y = torch::relu(&cx.call("fc2", &nn::Linear::new(10, 10), y));
+            cx.call("fc3", &nn::Linear::new(10, 2), y)
+        }),
+        "conv_add_relu_onednn" => net(t, |cx, x: Traced| {
+            let x = cx.call("conv1", &conv3x3(8, 8), x);
+            let y = cx.call("conv2", &conv3x3(8, 8), f::relu(&x));
+            f::relu(&(cx.call("bn", &nn::BatchNorm2d::new(8), y) + x))
+        }),
+        "custom_module" => net(t, |cx, x: Traced| {
+            let y = cx.call("fc1", &nn::Linear::new(12, 6), x);
+            let y = cx.call("twice", &Net("Doubler", |_: &Cx, x: Traced| x * 2), y);
+            cx.call("fc2", &nn::Linear::new(6, 3), y)
         }),
         "functional" | "functional_int_args" => net(t, |cx, x: Traced| {
             let init = quantir::frontend::trace::Init::Zeros;
@@ -111,7 +135,12 @@ fn by_name(name: &str, t: Tracer) -> Option<Result<Trace, quantir::frontend::Err
             let y = cx.call("pw", &nn::Conv2d::new(8, 10, 1).bias(false), y);
             f::relu6(&cx.call("bn2", &nn::BatchNorm2d::new(10), y))
         }),
-        "linear_relu_linear" => net(t, |cx, x: Traced| {
+        "linear_relu_linear"
+        | "fp16_dynamic"
+        | "fp16_static"
+        | "int8_dynamic"
+        | "int8_dynamic_per_channel"
+        | "quantized_input_output" => net(t, |cx, x: Traced| {
             let y = cx.call("fc1", &nn::Linear::new(12, 16), x);
             let y = cx.call("relu", &nn::ReLU, y);
             cx.call("fc2", &nn::Linear::new(16, 5), y)
@@ -176,11 +205,11 @@ fn by_name(name: &str, t: Tracer) -> Option<Result<Trace, quantir::frontend::Err
                 Box::new(nn::ReLU6),
                 Box::new(nn::Hardtanh::new(-0.5, 0.5)),
             ];
+            let acts = nn::ModuleList::new(acts);
             let h = cx.call("fc", &nn::Linear::new(12, 12), x);
-            cx.module("acts", "nn.ModuleList");
-            let mut y = cx.call("acts.0", &*acts[0], &h);
-            for (i, act) in acts.iter().enumerate().skip(1) {
-                y += cx.call(&format!("acts.{i}"), act.as_ref(), &h);
+            let mut y: Traced = acts.call(cx, "acts", 0, &h);
+            for i in 1..acts.len() {
+                y += acts.call::<Traced, Traced>(cx, "acts", i, &h);
             }
             cx.call("out", &nn::Linear::new(12, 2), y)
         }),
@@ -292,7 +321,7 @@ fn by_name(name: &str, t: Tracer) -> Option<Result<Trace, quantir::frontend::Err
             let y = cx.call("pool", &nn::AdaptiveAvgPool1d::new(1), torch::cat(&[&a, &b], 1));
             cx.call("fc", &nn::Linear::new(12, 4), y.flatten(1, -1))
         }),
-        "three_users_dead_branch" => net(t, |cx, x: Traced| {
+        "three_users_dead_branch" | "type_order" => net(t, |cx, x: Traced| {
             let x = f::relu(&cx.call("a", &conv3x3(3, 3), x));
             let b = nn::Conv2d::new(3, 3, 1);
             let _dead = cx.call("b", &b, &x) * 2;
@@ -338,18 +367,22 @@ fn by_name(name: &str, t: Tracer) -> Option<Result<Trace, quantir::frontend::Err
             let y = f::max_pool2d(&cx.call("conv", &conv3x3(3, 3), y), 2);
             cx.call("bn2", &nn::BatchNorm2d::new(3), y)
         }),
-        "precedence" => net(t, |cx, x: Traced| {
-            let block = |conv: nn::Conv2d| nn::Sequential::new().add(conv).add(nn::ReLU);
-            let y = cx.call("stem", &block(conv3x3(3, 6)), x);
-            let y = cx.call("block1", &block(conv3x3(6, 6)), y);
-            let y = cx.call("block2", &block(nn::Conv2d::new(6, 6, 1)), y);
-            cx.call("head", &nn::Linear::new(6, 3), y.mean(&[2, 3], false))
-        }),
-        "non_traceable_leaf" | "standalone_module" => net(t, |cx, x: Traced| {
-            let y = cx.call("first", &nn::Linear::new(12, 12), x);
-            let y = cx.call("inner", &Net(inner), y);
-            cx.call("last", &nn::Linear::new(12, 2), y)
-        }),
+        "precedence" | "precedence_conflict" | "qconfig_none_part" | "regex_mapping" => {
+            net(t, |cx, x: Traced| {
+                let block = |conv: nn::Conv2d| nn::Sequential::new().add(conv).add(nn::ReLU);
+                let y = cx.call("stem", &block(conv3x3(3, 6)), x);
+                let y = cx.call("block1", &block(conv3x3(6, 6)), y);
+                let y = cx.call("block2", &block(nn::Conv2d::new(6, 6, 1)), y);
+                cx.call("head", &nn::Linear::new(6, 3), y.mean(&[2, 3], false))
+            })
+        }
+        "non_traceable_leaf" | "standalone_module" | "standalone_quantized_edges" => {
+            net(t, |cx, x: Traced| {
+                let y = cx.call("first", &nn::Linear::new(12, 12), x);
+                let y = cx.call("inner", &Net("Inner", inner), y);
+                cx.call("last", &nn::Linear::new(12, 2), y)
+            })
+        }
         _ => None,
     }
 }

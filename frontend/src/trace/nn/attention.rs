@@ -80,6 +80,7 @@ impl Module<(Traced, Traced, Traced), Tuple> for MultiheadAttention {
         let k_proj = (!one).then(|| w("k_proj_weight", e, kd));
         let v_proj = (!one).then(|| w("v_proj_weight", e, vd));
         let in_bias = self.bias.then(|| cx.param("in_proj_bias", &[3 * e], Init::Zeros));
+        cx.module("out_proj", "nn.NonDynamicallyQuantizableLinear");
         let out = cx.param("out_proj.weight", &[e, e], bound(e));
         let out_bias = self.bias.then(|| cx.param("out_proj.bias", &[e], Init::Zeros));
         let bias_k = self.bias_kv.then(|| cx.param("bias_k", &[1, 1, e], Init::Zeros));
