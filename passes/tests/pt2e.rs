@@ -329,7 +329,8 @@ fn quantizers_compose() {
         ("xnnpack".into(), Box::new(xnnpack())),
     ]);
     let (c, _) = converted(g.clone(), &both);
-    assert_eq!(counts(&c), (2, 4));
+    // The table is read as integers by the embedding itself.
+    assert_eq!(counts(&c), (2, 3));
     let meddling = By(|g: &Graph, to: &mut Annotations| {
         to.annotate(nodes(g, |o| matches!(o, Op::Linear(_)))[0], QuantizationAnnotation::new());
         Ok(())
@@ -519,7 +520,8 @@ fn converted_graphs_run() {
     let x = Tensor::f32(&[2, 4], (0..8).map(|i| i as f32 / 8.0 - 0.4).collect());
     let a = run(&float, std::slice::from_ref(&x), &mut ()).unwrap();
     let b = run(&g, &[x], &mut ()).unwrap();
-    for (a, b) in a[0].data::<f32>().unwrap().iter().zip(b[0].data::<f32>().unwrap()) {
+    let (a, b) = (a[0].data::<f32>().unwrap(), b[0].data::<f32>().unwrap());
+    for (a, b) in a.iter().zip(b.iter()) {
         assert!((a - b).abs() < 0.05, "{a} {b}");
     }
 }

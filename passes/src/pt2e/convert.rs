@@ -3,6 +3,7 @@
 use quantir_quant::{Calibration, KernelSupport};
 
 use super::Prepared;
+use crate::fx::ConvertCustomConfig;
 use crate::prelude::*;
 
 /// Replaces observers by `quantize` and `dequantize`: phase `reference`. Constants become integers, and each node that reads
@@ -12,7 +13,7 @@ use crate::prelude::*;
 /// An observer that saw nothing, naming all of them; parameters that cannot be derived.
 pub fn convert_pt2e(g: &mut Graph, prepared: &Prepared, calibration: &Calibration) -> Result<(), Diag> {
     let all = prepared.complete(g, calibration)?;
-    crate::convert::convert(g, &all)?;
+    crate::fx::convert_to_reference_fx(g, &all, &ConvertCustomConfig::new())?;
     duplicate_dequantize(g)
 }
 
