@@ -44,6 +44,21 @@ impl Size {
         }
     }
 
+    /// Whether both are one number; an error of the tracing if only a run can tell.
+    #[track_caller]
+    fn equals(&self, other: &Dim, cx: Option<&Cx>) -> bool {
+        if self.dim == *other {
+            return true;
+        }
+        if let (None, Some(cx)) = (self.dim.sub(other).as_lit(), self.cx.as_ref().or(cx)) {
+            cx.refuse(
+                format!("the sizes `{}` and `{other}` are compared, which one run alone decides", self.dim),
+                "decide outside of `forward`, or declare the input with a fixed dimension",
+            );
+        }
+        false
+    }
+
     #[track_caller]
     fn with(&self, other: &Size, call: &str, f: impl FnOnce(&Dim, &Dim) -> Result<Dim, Reason>) -> Size {
         let cx = self.cx.as_ref().or(other.cx.as_ref());
@@ -77,20 +92,7 @@ impl PartialEq for Size {
     }
     #[track_caller]
     fn eq(&self, other: &Size) -> bool {
-        if self.dim == other.dim {
-            return true;
-        }
-        if let (None, Some(cx)) = (self.dim.sub(&other.dim).as_lit(), self.cx.as_ref().or(other.cx.as_ref()))
-        {
-            cx.refuse(
-                format!(
-                    "the sizes `{}` and `{}` are compared, which one run alone decides",
-                    self.dim, other.dim
-                ),
-                "decide outside of `forward`, or declare the input with a fixed dimension",
-            );
-        }
-        false
+        self.equals(&other.dim, other.cx.as_ref())
     }
 }
 #[allow(clippy::partialeq_ne_impl)]
@@ -101,7 +103,7 @@ impl PartialEq<i64> for Size {
     }
     #[track_caller]
     fn eq(&self, other: &i64) -> bool {
-        *self == Size::from(*other)
+        self.equals(&Dim::lit(*other), None)
     }
 }
 

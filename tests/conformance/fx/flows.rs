@@ -48,16 +48,17 @@ fn count(g: &Graph, is: impl Fn(&Op) -> bool) -> usize {
 fn float_functional_is_lowered() {
     let g = quantized(Tracer::new(), &[2, 4], &PrepareCustomConfig::new(), |cx, x: Traced| {
         let ff = nn::FloatFunctional::new();
-        let y = ff.add(cx, "add", &x, &x);
-        let y = ff.mul(cx, "mul", &y, &x);
-        let y = ff.cat(cx, "cat", &[&y, &y], 1);
-        ff.add_relu(cx, "add_relu", &y, &y)
+        let r = f::relu(&x);
+        let y = ff.add(cx, "add", &x, &r);
+        let z = ff.mul(cx, "mul", &y, &r);
+        let w = ff.add_relu(cx, "add_relu", &z, &y);
+        (ff.cat(cx, "cat", &[&z, &w], 1), w)
     });
     let text = quantir::ir::text::print(&g);
     assert_eq!(count(&g, |o| matches!(o, Op::Qadd(_))), 2, "{text}");
     assert_eq!(count(&g, |o| matches!(o, Op::Qmul(_))), 1, "{text}");
     assert_eq!(count(&g, |o| matches!(o, Op::Quantize(_))), 1, "{text}");
-    assert_eq!(count(&g, |o| matches!(o, Op::Dequantize(_))), 1, "{text}");
+    assert_eq!(count(&g, |o| matches!(o, Op::Qconcat(_) | Op::Concat(_))), 1, "{text}");
 }
 
 /// T118, T147: a module that is not traced stays float with all inside it, named by the tracer or by the custom config.
