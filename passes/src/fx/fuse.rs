@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use quantir_ir::Loc;
 use quantir_ir::loc::{Call, Path};
+use quantir_quant::backend::FuseMode;
 use quantir_quant::{BackendConfig, BackendPatternConfig, FuserMethod};
 
 use crate::fuse::conv_bn::{FuseConvBn, folded};
@@ -68,16 +69,8 @@ fn head(view: &View, id: Id) -> NodeId {
 
 /// The class that a fusion gives for evaluation; `None`: that of the root, since all else is folded into it.
 pub(super) fn eval_class(c: &BackendPatternConfig) -> Option<String> {
-    let root = c.pattern.lines()[c.root()].op.as_str();
-    let rank = root.strip_prefix("nn.Conv").unwrap_or("2d");
-    Some(match c.fuser_method? {
-        FuserMethod::Sequential => c.fused_module.clone()?,
-        FuserMethod::ConvBn | FuserMethod::ConvTransposeBn | FuserMethod::LinearBn => return None,
-        FuserMethod::ConvBnRelu => format!("nn.intrinsic.ConvReLU{rank}"),
-        FuserMethod::ConvAdd | FuserMethod::ConvBnAdd => "nn.intrinsic.ConvAdd2d".into(),
-        FuserMethod::ConvAddRelu | FuserMethod::ConvBnAddRelu => "nn.intrinsic.ConvAddReLU2d".into(),
-        FuserMethod::LinearBnLeakyRelu => "nn.intrinsic.LinearLeakyReLU".into(),
-    })
+    let fusion = c.fusion(FuseMode::Eval).ok()?;
+    (!fusion.inner.is_empty()).then_some(fusion.class)
 }
 
 /// Makes one fusion; `None` at the limit of edits. Returns the nodes that it consists of now.

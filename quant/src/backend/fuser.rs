@@ -105,7 +105,7 @@ impl BackendPatternConfig {
         let root = ops[self.root()];
         let inner: Vec<String> =
             all.into_iter().filter(|m| !method.folds_batch_norm() || !m.contains("BatchNorm")).collect();
-        if inner.len() == 1 {
+        if inner.len() == 1 && method.folds_batch_norm() {
             return Ok(Fusion { class: root.to_string(), inner: Vec::new() });
         }
         let class = match method {

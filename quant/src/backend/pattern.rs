@@ -213,9 +213,9 @@ impl Hash for Pattern {
 }
 
 impl From<&str> for Pattern {
-    /// One call; for texts of several lines parse.
-    fn from(op: &str) -> Pattern {
-        Pattern::single(op)
+    /// What the text says as a pattern; a text that is none is taken for the name of one call.
+    fn from(text: &str) -> Pattern {
+        text.parse().unwrap_or_else(|_| Pattern::single(text))
     }
 }
 impl<const N: usize> From<[&str; N]> for Pattern {
@@ -299,6 +299,7 @@ mod tests {
             assert_eq!(p(text).to_string(), text);
         }
         assert_eq!(p("nn.Conv2d, nn.ReLU"), p("%c = nn.Conv2d %x; %r = nn.ReLU %c"));
+        assert_eq!(Pattern::from("torch.nn.Conv2d, nn.ReLU"), Pattern::from(["nn.Conv2d", "nn.ReLU"]));
     }
 
     #[test]
