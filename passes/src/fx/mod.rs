@@ -13,6 +13,7 @@ pub mod custom;
 mod decide;
 mod fuse;
 pub(crate) mod insert;
+mod lower;
 mod matching;
 pub mod pattern;
 mod support;
@@ -66,8 +67,9 @@ pub fn convert_fx(
     calibration: &Calibration,
     custom: &ConvertCustomConfig,
 ) -> Result<(), Diag> {
-    convert_to_reference_fx(g, calibration, custom)?;
-    crate::lower::lower(g, &quantir_quant::KernelSupport::native())
+    let mut cx = PassCx::new();
+    convert::run(g, &mut cx, calibration, custom)?;
+    lower::run(g, &mut cx)
 }
 
 /// What `mapping` says about each node of a graph that [`fuse_fx`] gave, in order: rules for classes hold for what they were fused to.

@@ -1,0 +1,37 @@
+//! Convolutions and linear layers, with the bias as floats: PyTorch does not round it to integers.
+
+use super::{Call, calls, operand, with_relu};
+use crate::prelude::*;
+
+pub(super) fn lower(g: &Graph, c: &Call) -> Option<Edit> {
+    let module = calls::is_weighted_module(&c.call);
+    if !module && !calls::is_weighted_function(&c.call) {
+        return None;
+    }
+    let op: Op = match g.op(c.node) {
+        Op::Conv(o) => Qconv {
+            rank: o.rank,
+            stride: o.stride.clone(),
+            pad: o.pad.clone(),
+            dilation: o.dilation.clone(),
+            groups: o.groups,
+            act: joined(&o.act, c.relu)?,
+        }
+        .into(),
+        Op::Linear(o) => Qlinear { act: joined(&o.act, c.relu)? }.into(),
+        _ => return None,
+    };
+    let (x, w) = (operand(g, c.node, 0)?, operand(g, c.node, 1)?);
+    let bias = g.node(c.node).ins.get(2).copied().flatten();
+    let mut e = c.editor(g, &with_relu(&calls::quantized(&c.call, false), c.relu));
+    let new = e.op_as(op, [Some(x), Some(w), bias], std::slice::from_ref(&c.ty)).ok()?[0];
+    c.finish(g, e, new)
+}
+
+fn joined(act: &Act, relu: bool) -> Option<Act> {
+    match (act, relu) {
+        (a, false) => Some(a.clone()),
+        (Act::None, true) => Some(Act::Relu),
+        _ => None,
+    }
+}
