@@ -640,12 +640,13 @@ impl<'a> Decider<'a> {
     /// For each observer that several nodes have: the number of the first of them in the graph, which names it.
     fn labels(&self) -> HashMap<usize, usize> {
         let place: HashMap<NodeId, usize> = self.g.nodes().enumerate().map(|(i, n)| (n, i + 1)).collect();
-        let mut order: Vec<(usize, usize)> = Vec::new();
+        let mut order = Vec::new();
         for (k, o) in self.observers.iter().enumerate() {
             let value = self.view.nodes[o.id].args[0].from.and(self.view.nodes[o.id].value);
             let Some(v) = value else { continue };
             let at = self.g.def_node(v).and_then(|d| place.get(&d).copied()).unwrap_or(0);
-            order.push((at, k));
+            let result = self.g.def_node(v).and_then(|d| self.g.node(d).outs.iter().position(|&o| o == v));
+            order.push(((at, result), k));
         }
         order.sort_by_key(|&(at, _)| at);
         let mut label = HashMap::new();

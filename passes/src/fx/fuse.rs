@@ -132,7 +132,7 @@ fn fuse(
         // The op before it stays one of its own.
         e.loc(loc.clone());
         let before = e.op(op, ins).map_err(reason)?;
-        e.name(before, &format!("{name}.0"));
+        e.name(before, &name);
         op = g.op(at).clone();
         ins = g
             .node(at)

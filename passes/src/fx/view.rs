@@ -136,7 +136,7 @@ impl Leaf {
             at.is_some_and(|p| p == &**path || p.strip_prefix(&**path).is_some_and(|r| r.starts_with('.')))
         };
         let mut nodes = HashSet::new();
-        for n in g.nodes().filter(|&n| inside(n) && !is_param(g, n)) {
+        for n in g.nodes().filter(|&n| inside(n) && !is_param(g, n) && !matches!(g.op(n), Op::Observe(_))) {
             nodes.insert(n);
         }
         let reads = |nodes: &HashSet<NodeId>, n: NodeId| {

@@ -154,7 +154,8 @@ pub(super) fn is_binary(call: &str) -> bool {
 
 /// Whether a relu behind the call belongs to the quantized form.
 pub(super) fn takes_relu(call: &str) -> bool {
-    is_binary(call) || (is_weighted_function(call) && !call.contains("transpose"))
+    let weighted = is_weighted_function(call) || (is_weighted_module(call) && !call.contains("intrinsic"));
+    is_binary(call) || (weighted && !call.to_lowercase().contains("transpose"))
 }
 
 /// The class of the quantized form: `nn.intrinsic.ConvReLU2d` → `nn.intrinsic.quantized.ConvReLU2d`.
