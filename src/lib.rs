@@ -11,7 +11,7 @@ pub mod equalize;
 mod error;
 pub mod evaluate;
 pub mod file;
-mod fx;
+pub mod fx;
 mod model;
 pub mod model_report;
 pub mod numeric_suite;
@@ -23,7 +23,7 @@ pub use error::Error;
 pub use fx::{convert_fx, convert_to_reference_fx, fuse_fx, prepare_fx};
 pub use model::{Calibrated, Float, Integer, Model, Observed, Reference};
 pub use quantir_ir::{Graph, QTensor, Tensor};
-pub use quantir_quant::{Calibration, QConfig, QConfigMapping};
+pub use quantir_quant::{BackendConfig, Calibration, QConfig, QConfigMapping};
 pub use quantir_runtime::Isa;
 pub use session::{Session, SessionOptions};
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use quantir_frontend::trace::{Inputs, Module, Outputs, Tracer};
 use quantir_ir::Graph;
 use quantir_passes::convert::convert;
+use quantir_passes::fx::{self as passes_fx, ConvertCustomConfig, PrepareCustomConfig};
 use quantir_passes::lower::lower;
 use quantir_passes::prepare::{PrepareReport, prepare};
 use quantir_passes::{Manager, Pipeline, Registry};
-use quantir_quant::{Calibration, QConfigMapping};
+use quantir_quant::{BackendConfig, Calibration, QConfigMapping};
 
 use crate::backend;
 use crate::calibrate::{CalibrateOptions, calibrate};
@@ -129,6 +130,25 @@ impl Model<Float> {
         let report = prepare(&mut g, mapping, &backend::native())?;
         Ok(Model::with(Arc::new(g), Observed(report)))
     }
+
+    /// Joins calls as PyTorch's `fuse_fx` does.
+    pub fn fuse_fx(self, backend: &BackendConfig) -> Result<Model<Float>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        passes_fx::fuse_fx(&mut g, backend)?;
+        Ok(Model::with(Arc::new(g), Float))
+    }
+
+    /// Fuses and inserts observers as PyTorch's `prepare_fx` does.
+    pub fn prepare_fx(
+        self,
+        mapping: &QConfigMapping,
+        backend: &BackendConfig,
+        custom: &PrepareCustomConfig,
+    ) -> Result<Model<Observed>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        let report = passes_fx::prepare_fx(&mut g, mapping, backend, custom)?;
+        Ok(Model::with(Arc::new(g), Observed(report)))
+    }
 }
 
 impl Model<Observed> {
@@ -160,6 +180,20 @@ impl Model<Calibrated> {
         let mut g = Arc::unwrap_or_clone(self.graph);
         convert(&mut g, &self.stage.0)?;
         Ok(Model::with(Arc::new(g), Reference))
+    }
+
+    /// Replaces observers as PyTorch's `convert_to_reference_fx` does.
+    pub fn convert_to_reference_fx(self, custom: &ConvertCustomConfig) -> Result<Model<Reference>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        passes_fx::convert_to_reference_fx(&mut g, &self.stage.0, custom)?;
+        Ok(Model::with(Arc::new(g), Reference))
+    }
+
+    /// Converts and lowers as PyTorch's `convert_fx` does.
+    pub fn convert_fx(self, custom: &ConvertCustomConfig) -> Result<Model<Integer>, Error> {
+        let mut g = Arc::unwrap_or_clone(self.graph);
+        passes_fx::convert_fx(&mut g, &self.stage.0, custom)?;
+        Ok(Model::with(Arc::new(g), Integer))
     }
 }
 

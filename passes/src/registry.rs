@@ -34,6 +34,10 @@ passes! {
     calibrate::Calibrate,
     convert::Convert,
     lower::Lower,
+    fx::pass::FuseFx,
+    fx::pass::PrepareFx,
+    fx::pass::ConvertFx,
+    fx::pass::LowerFx,
 }
 
 /// Named pipelines. The reason for each position stands beside it.

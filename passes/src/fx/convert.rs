@@ -118,7 +118,7 @@ fn spec_of(g: &Graph, n: NodeId) -> Option<&ObserverSpec> {
 
 /// Whether the observer yields parameters of integers.
 fn has_params(g: &Graph, n: NodeId) -> bool {
-    spec_of(g, n).is_none_or(|s| s.storage.int_range().is_some() && !s.dynamic && !s.float_zero)
+    spec_of(g, n).is_none_or(|s| s.storage.int_range().is_some() && !s.dynamic)
 }
 
 fn replace(
@@ -135,10 +135,6 @@ fn replace(
     let constant = g.constant(o.x);
     let mut e = g.edit(n);
     let new = match (constant, quant) {
-        (Some(t), _) if spec.float_zero => {
-            let base = g.name_of(o.x).to_string();
-            e.constant(float_zero_table(&t, spec)?, &base)
-        }
         (Some(t), Some(quant)) => {
             quant.check(|a| shape.0.get(a).and_then(|d| d.as_lit()))?;
             let base = g.name_of(o.x).to_string();
@@ -187,24 +183,6 @@ fn replace(
     // Naming the uses keeps the new name instead of the observer's.
     e.replace_uses(o.out, new, uses);
     Ok(e.finish())
-}
-
-/// A table quantized and dequantized with float zero points, one for each row: `clamp(rne(x/s + z))`, `(q − z)·s`.
-fn float_zero_table(t: &Tensor, spec: &ObserverSpec) -> Result<Tensor, Reason> {
-    let data = t.floats()?;
-    let rows = t.shape.first().copied().unwrap_or(1).max(1);
-    let row = (data.len() / rows).max(1);
-    let (lo, hi) = (spec.range.0 as f32, spec.range.1 as f32);
-    let mut out = Vec::with_capacity(data.len());
-    for r in data.chunks(row) {
-        let min = r.iter().copied().fold(f32::INFINITY, f32::min);
-        let max = r.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let scale = (max - min) / (hi - lo);
-        let scale = if scale > spec.eps { scale } else { 1.0 };
-        let (zero, inv) = (-min / scale, 1.0 / scale);
-        out.extend(r.iter().map(|x| ((x * inv + zero).round_ties_even().clamp(lo, hi) - zero) * scale));
-    }
-    Ok(Tensor::f32(&t.shape, out))
 }
 
 /// The observer of the one result of a custom module.

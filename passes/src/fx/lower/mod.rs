@@ -8,6 +8,7 @@
 
 mod calls;
 mod dynamic;
+mod embedding;
 mod scalar;
 mod special;
 mod weighted;
@@ -41,6 +42,7 @@ pub(super) fn run(g: &mut Graph, cx: &mut PassCx) -> Result<(), Diag> {
         }
     }
     dynamic::lower(g, cx)?;
+    embedding::lower(g, cx)?;
     remove_fences(g, cx)?;
     g.advance(Phase::Integer);
     let mut left: Vec<NodeId> = g.nodes_rev().collect();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use quantir_ir::Quant;
 use quantir_ir::ops::Eval;
 use quantir_ir::ops::reduce::Reduction;
+use quantir_ir::{ObserverSpec, Quant};
+use quantir_quant::Observer;
 use smallvec::SmallVec;
 
 use super::{Call, calls, operand};
@@ -18,7 +19,7 @@ pub(super) fn lower(g: &Graph, c: &Call) -> Option<Edit> {
     if calls::is_copy(&c.call) {
         copy(g, c)
     } else if calls::is_computed(&c.call) {
-        table(g, c)
+        table(g, c).or_else(|| normal(g, c))
     } else {
         None
     }
@@ -80,6 +81,54 @@ fn table(g: &Graph, c: &Call) -> Option<Edit> {
     let mut e = c.editor(g, &calls::quantized(&c.call, false));
     let new = by_table(&mut e, g, c, x, &q, &c.quant)?;
     c.finish(g, e, new)
+}
+
+/// Products and norms; parameters stay as they are.
+fn normal(g: &Graph, c: &Call) -> Option<Edit> {
+    let (mut n, mut act) = (c.node, Act::None);
+    if c.call.contains("BNReLU") {
+        let x = g.get::<Relu>(n)?.x;
+        n = g.def_node(x).filter(|_| g.one_use(x))?;
+        act = Act::Relu;
+    }
+    let mut e = c.editor(g, &calls::quantized(&c.call, false));
+    let mut slope = None;
+    let op: Op = match g.op(n).clone() {
+        Op::Matmul(_) => Qmatmul {}.into(),
+        Op::BatchNorm(o) => QbatchNorm { eps: o.eps, act }.into(),
+        Op::LayerNorm(o) => QlayerNorm { axis: o.axis, eps: o.eps }.into(),
+        Op::InstanceNorm(o) => QinstanceNorm { eps: o.eps }.into(),
+        Op::GroupNorm(o) => QgroupNorm { groups: o.groups, eps: o.eps }.into(),
+        Op::Softmax(o) => Qsoftmax { axis: o.axis }.into(),
+        Op::Prelu(_) => {
+            slope = Some(quantized_slope(&mut e, g, g.node(n).ins.get(1).copied().flatten()?)?);
+            Qprelu {}.into()
+        }
+        _ => return None,
+    };
+    let ins = &g.node(n).ins;
+    let mut of = Vec::new();
+    for (i, v) in ins.iter().enumerate() {
+        of.push(match (operand(g, n, i), v) {
+            (Some(q), _) => Some(q),
+            (None, Some(_)) if i == 1 && slope.is_some() => slope,
+            (None, Some(v)) if i > 0 && g.is_const(*v) => Some(*v),
+            (None, None) => None,
+            _ => return None,
+        });
+    }
+    let new = e.op_as(op, of, std::slice::from_ref(&c.ty)).ok()?[0];
+    c.finish(g, e, new)
+}
+
+/// The slopes of a `prelu` as `u8` over their range, as `default_quint8_weight_qconfig` has it.
+fn quantized_slope(e: &mut quantir_ir::Editor, g: &Graph, slope: ValueId) -> Option<ValueId> {
+    let t = g.constant(slope)?;
+    let spec = ObserverSpec::new("minmax", Storage::U8);
+    let mut observer = Observer::new(&spec).ok()?;
+    observer.see(&t.floats().ok()?, &t.shape);
+    let q = Arc::new(observer.params(&spec).ok()?);
+    Some(e.constant(t.quantize(&q).ok()?, g.name_of(slope)))
 }
 
 fn by_table(

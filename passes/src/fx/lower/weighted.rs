@@ -19,6 +19,16 @@ pub(super) fn lower(g: &Graph, c: &Call) -> Option<Edit> {
         }
         .into(),
         Op::Linear(o) => Qlinear { act: joined(&o.act, c.relu)? }.into(),
+        Op::ConvTranspose(o) if !c.relu => QconvTranspose {
+            rank: o.rank,
+            stride: o.stride.clone(),
+            pad: o.pad.clone(),
+            out_pad: o.out_pad.clone(),
+            dilation: o.dilation.clone(),
+            groups: o.groups,
+            act: o.act.clone(),
+        }
+        .into(),
         _ => return None,
     };
     let (x, w) = (operand(g, c.node, 0)?, operand(g, c.node, 1)?);
