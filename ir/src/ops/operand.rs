@@ -66,7 +66,9 @@ pub(crate) fn pass_through(op: &str, what: &str, t: &Type) -> Result<(), Reason>
 /// The quantization of an operand that must be quantized with one scale, in at most 16 bits.
 pub(crate) fn per_tensor<'a>(op: &str, what: &str, t: &'a Type) -> Result<&'a Arc<Quant>, Reason> {
     let q = t.elem.quant().ok_or_else(|| {
-        Reason::new(format!("`{op}` needs a quantized {what}, found {t}")).help("insert a `quantize`")
+        Reason::new(format!("`{op}` needs a quantized {what}, found {t}")).help(
+            "quantize it first; if conversion left it float, it has no observer, and `qir explain` says why",
+        )
     })?;
     if q.per_tensor().is_none() {
         return Err(Reason::new(format!("`{op}` needs one scale for its whole {what}, found `{q}`")));

@@ -66,7 +66,8 @@ impl OpDef for Dequantize {
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
         let input = x.ty(0)?;
         let Elem::Quant(q) = &input.elem else {
-            return Err(Reason::new(format!("`dequantize` needs a quantized input, found {input}")));
+            return Err(Reason::new(format!("`dequantize` needs a quantized input, found {input}"))
+                .help("use the float value itself"));
         };
         valid(q, &input.shape)?;
         one(Type::new(Elem::F32, input.shape.clone()))

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::diag::Diag;
 use crate::entity::SideTable;
-use crate::graph::Node;
+use crate::graph::{Node, Phase};
 use crate::ops::{Infer, Op};
 use crate::text::{self, dims_in, is_symbol, sigil, suggest};
 use crate::types::Type;
@@ -135,7 +135,10 @@ impl Verifier<'_> {
         let declared: SmallVec<[Type; 1]> = node.outs.iter().map(|&v| g.ty(v).clone()).collect();
         let inferred = match node.op.infer(&Infer { ins: &ins, declared: &declared }) {
             Ok(types) => types,
-            Err(reason) => return self.report(reason.diag("type"), Place::Node(n), self.here(n)),
+            Err(reason) => {
+                let d = self.mixed(node).into_iter().fold(reason.diag("type"), Diag::note);
+                return self.report(d, Place::Node(n), self.here(n));
+            }
         };
         let name = node.op.name();
         if inferred.len() != declared.len() {
@@ -151,6 +154,29 @@ impl Verifier<'_> {
             let d = Diag::error("type", message).help(format!("write `: {}`", all.join(", ")));
             self.report(d, Place::Result(n, i), self.here(n));
         }
+    }
+
+    /// Where the operands come from that are float for an op on integers, or quantized for an op on real numbers.
+    fn mixed(&self, node: &Node) -> Vec<String> {
+        let integer = node.op.phases().0 >= Phase::Reference && !matches!(node.op, Op::Quantize(_));
+        let mut all = Vec::new();
+        for &v in node.ins.iter().flatten() {
+            let ty = self.g.ty(v);
+            let (float, quantized) = (ty.elem.is_float(), ty.elem.quant().is_some());
+            if (integer && !float) || (!integer && !quantized) || self.g.is_const(v) {
+                continue;
+            }
+            let from = match self.g.def_node(v).map(|d| self.g.node(d)) {
+                None => "an input of the graph".to_string(),
+                Some(d) => match &d.loc.path {
+                    Some(path) => format!("the result of `{}` in module {path}", d.op.name()),
+                    None => format!("the result of `{}`", d.op.name()),
+                },
+            };
+            let is = if float { "float" } else { "quantized" };
+            all.push(format!("`{}` is {is}: it is {from}", self.name(v)));
+        }
+        all
     }
 
     /// Symbols in attributes.

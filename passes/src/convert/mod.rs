@@ -99,7 +99,7 @@ pub(crate) fn quants(
                 Err(r) => bad.push(format!("`${name}`: {}", r.message)),
             }
         } else if spec.kind != "fixed" && !told(&bad, name) {
-            bad.push(format!("`${name}` at `%{}` was not calibrated", g.name_of(o.out)));
+            bad.push(format!("`${name}` at `%{}` has seen 0 samples", g.name_of(o.out)));
         }
         constants.insert(name.clone(), observer);
     }
