@@ -45,3 +45,17 @@ pub fn calibrate(g: &Arc<Graph>, data: &Dataset, options: &CalibrateOptions) -> 
     };
     Ok(calibrate::calibrate(g, batches, threads, run)?)
 }
+
+/// As [`calibrate`], on batches of inputs that are at hand, one after the other.
+pub fn calibrate_batches(
+    g: &Arc<Graph>,
+    batches: impl IntoIterator<Item = Vec<quantir_ir::Tensor>>,
+) -> Result<Calibration, Error> {
+    let executor =
+        Executor::new(g.clone(), PlanOptions { isa: Isa::detect(), threads: 1, ..PlanOptions::default() })?;
+    let run = |inputs: &[quantir_ir::Tensor], seat: &mut calibrate::Seat<'_>| {
+        executor.run_with_hook(inputs, seat).map(drop).map_err(|e| Diag::error("run", e.to_string()))
+    };
+    let batches: Vec<_> = batches.into_iter().map(Ok).collect();
+    Ok(calibrate::calibrate(g, batches, 1, run)?)
+}

@@ -15,6 +15,7 @@ pub mod fx;
 mod model;
 pub mod model_report;
 pub mod numeric_suite;
+pub mod quantization;
 pub mod quantization_plan;
 mod session;
 pub mod table;
@@ -34,3 +35,8 @@ pub use quantir_ir as ir;
 pub use quantir_passes as passes;
 pub use quantir_quant as quant;
 pub use quantir_runtime as runtime;
+
+/// The page for users of PyTorch, whose tables and examples are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from-pytorch.md")]
+struct ComingFromPytorch;

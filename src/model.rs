@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quantir_frontend::trace::{Inputs, Module, Outputs, Tracer};
-use quantir_ir::Graph;
+use quantir_ir::{Graph, Tensor};
 use quantir_passes::convert::convert;
 use quantir_passes::fx::{self as passes_fx, ConvertCustomConfig, PrepareCustomConfig};
 use quantir_passes::lower::lower;
@@ -52,7 +52,7 @@ impl<S> Model<S> {
     fn with(graph: Arc<Graph>, stage: S) -> Model<S> {
         Model { graph, stage }
     }
-    /// The graph; `quantir::print` shows it.
+    /// The graph; `quantir_ir::text::print` shows it.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
@@ -152,6 +152,20 @@ impl Model<Float> {
 }
 
 impl Model<Observed> {
+    /// A graph of phase observed.
+    pub(crate) fn observed(graph: Graph, report: PrepareReport) -> Model<Observed> {
+        Model::with(Arc::new(graph), Observed(report))
+    }
+
+    /// As [`Model::calibrate`], on batches of inputs that are at hand.
+    pub fn calibrate_batches(
+        self,
+        batches: impl IntoIterator<Item = Vec<Tensor>>,
+    ) -> Result<Model<Calibrated>, Error> {
+        let calibration = crate::calibrate::calibrate_batches(&self.graph, batches)?;
+        Ok(Model::with(self.graph, Calibrated(calibration)))
+    }
+
     /// Why ops stay float, as far as it is known before conversion.
     pub fn report(&self) -> &PrepareReport {
         &self.stage.0
@@ -198,6 +212,11 @@ impl Model<Calibrated> {
 }
 
 impl Model<Reference> {
+    /// A graph of phase reference.
+    pub(crate) fn reference(graph: Graph) -> Model<Reference> {
+        Model::with(Arc::new(graph), Reference)
+    }
+
     /// Replaces quantize, float op, dequantize by integer ops wherever a kernel exists.
     pub fn lower(self) -> Result<Model<Integer>, Error> {
         let mut g = Arc::unwrap_or_clone(self.graph);
@@ -207,6 +226,11 @@ impl Model<Reference> {
 }
 
 impl Model<Integer> {
+    /// A graph of phase integer.
+    pub(crate) fn integer(graph: Graph) -> Model<Integer> {
+        Model::with(Arc::new(graph), Integer)
+    }
+
     /// Loads a quantized model.
     pub fn load(path: &Path) -> Result<Model<Integer>, Error> {
         let graph = file::load(path)?;
