@@ -175,3 +175,37 @@ fn bad_data_ends_in_one_error_and_leaves_no_output() {
         assert!(!out.exists(), "{message}");
     }
 }
+
+#[test]
+fn a_plan_says_what_a_recipe_does_before_any_data_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(&recipe, "[[rule]]\nop = \"add\"\nqconfig = \"float\"\n").unwrap();
+    let qir = |extra: &[&str]| {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_qir"))
+            .arg("plan-quantization")
+            .arg(digits("digits_cnn.onnx"))
+            .args(["--config".as_ref(), recipe.as_os_str()])
+            .args(extra)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let plan: serde_json::Value = serde_json::from_str(&qir(&["--json"])).unwrap();
+    let ops = plan["ops"].as_array().unwrap();
+    let of = |name: &str| ops.iter().find(|o| o["op"] == name).unwrap();
+    assert_eq!(of("add")["quantized"], false);
+    assert_eq!(of("add")["rule"], "the rule for op `add`");
+    assert_eq!((&of("linear")["quantized"], &of("linear")["qconfig"]), (&true.into(), &"native".into()));
+    // A pooling shares the observer of what it reads.
+    assert_eq!(of("max_pool")["inputs"][0], of("max_pool")["outputs"][0]);
+    let weight = plan["tensors"].as_array().unwrap().iter().find(|t| t["constant"] == true).unwrap();
+    assert_eq!(weight["declaration"], "minmax i8[-127:127] symmetric(0)");
+    let table = qir(&["--float-only"]);
+    assert!(
+        table.contains("left float by the rule for op `add`") && table.contains("1 stay float"),
+        "{table}"
+    );
+    assert!(qir(&["--fx", "x86"]).contains("ops will be quantized"));
+}

@@ -126,6 +126,10 @@ impl ObserverTemplate {
         self.fake = Some(fake);
         self
     }
+    /// Whether its observer only marks a value and never gives parameters.
+    pub fn is_passive(&self) -> bool {
+        Observer::new(&self.spec(0)).is_ok_and(|o| o.is_passive())
+    }
     /// The range of integers; `None` for observers that give no parameters, such as most placeholders.
     pub fn int_range(&self) -> Option<(i64, i64)> {
         (self.range != (0, 0)).then_some(self.range)

@@ -398,3 +398,22 @@ fn nan_is_refused_and_says_how_many() {
         assert!(matches!(e, Error::Nan { count: 2 }), "{kind}: {e}");
     }
 }
+
+/// T57: a fused fake quantizer has the parameters of the one made of parts, and half the range if asked for.
+#[test]
+fn fused_and_composed_fake_quantizers_have_one_formula() {
+    use quantir_quant::FakeQuant::{FakeQuantize, FusedMovingAvgObsFakeQuantize};
+    for (t, axis) in [
+        (moving_average_observer(Storage::U8).reduce_range(), 0),
+        (default_per_channel_weight_fake_quant(), 0),
+    ] {
+        let params = |t: ObserverTemplate| {
+            t.check().unwrap();
+            let (o, spec) = shown(&t, axis, &[(&noise(1, 60), &[6, 10]), (&noise(2, 60), &[6, 10])]);
+            (o.params(&spec).unwrap(), spec.range)
+        };
+        let (fused, range) = params(t.clone().fake(FusedMovingAvgObsFakeQuantize));
+        assert_eq!((fused, range), params(t.clone().fake(FakeQuantize)));
+        assert_eq!(range, if t.reduce_range { (0, 127) } else { (-128, 127) });
+    }
+}

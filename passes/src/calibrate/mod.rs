@@ -15,6 +15,7 @@ use quantir_ir::entity::SideTable;
 use quantir_ir::graph::Name;
 use quantir_ir::interp::Hook;
 use quantir_ir::{ObserverSpec, interp};
+use quantir_quant::observer::States;
 use quantir_quant::{Calibration, Entry, Observer};
 
 use crate::prelude::*;
@@ -76,6 +77,28 @@ impl Observers {
             });
         }
         Ok(all)
+    }
+
+    /// As [`Observers::new`], going on from saved states; observers without one begin anew.
+    ///
+    /// # Errors
+    /// A state that does not fit its observer, or whose observer the graph does not declare.
+    pub fn restore(g: &Graph, states: &States) -> Result<Observers, Diag> {
+        let mut all = Observers::new(g)?;
+        for (name, state) in &states.entries {
+            let unknown = || Diag::error("calibration", format!("the graph observes nothing by `${name}`"));
+            let s = all.stations.iter_mut().find(|s| s.name == *name).ok_or_else(unknown)?;
+            let observer = Observer::restore(&s.spec, state)
+                .map_err(|e| Diag::error("calibration", format!("observer `${name}`: {e}")))?;
+            s.state.get_mut().unwrap_or_else(PoisonError::into_inner).observer = observer;
+        }
+        Ok(all)
+    }
+
+    /// What all observers have accumulated; to be saved, looked at, or restored.
+    pub fn states(&self) -> States {
+        let of = |s: &Station| (s.name.clone(), s.lock().observer.state());
+        States { entries: self.stations.iter().map(of).collect() }
     }
 
     /// The hook for batch number `batch`; each number from 0 must be run once, by one thread after the other or at the
@@ -289,6 +312,31 @@ mod tests {
         for threads in [2, 3, 8] {
             assert_eq!(calibrate_by_interpreter(&g, batches(40), threads).unwrap(), one);
         }
+    }
+
+    /// T43, T51: calibration goes on from states that were saved as text.
+    #[test]
+    fn saved_states_go_on() {
+        let g = observed();
+        let show = |o: &Observers, batches: Vec<Result<Vec<Tensor>, Diag>>| {
+            for (i, b) in batches.into_iter().enumerate() {
+                let mut seat = o.seat(i);
+                interp::run(&g, &b.unwrap(), &mut seat).unwrap();
+                seat.finish();
+            }
+        };
+        let whole = Observers::new(&g).unwrap();
+        show(&whole, batches(9));
+        let mut rest = batches(9);
+        let late = rest.split_off(4);
+        let first = Observers::new(&g).unwrap();
+        show(&first, rest);
+        let text = first.states().to_string();
+        let second = Observers::restore(&g, &States::parse(&text).unwrap()).unwrap();
+        show(&second, late);
+        assert_eq!(second.states(), whole.states());
+        assert_eq!(second.finish(&g).unwrap(), whole.finish(&g).unwrap());
+        assert!(Observers::restore(&g, &States::parse("$zz : min [0]").unwrap()).is_err());
     }
 
     #[test]

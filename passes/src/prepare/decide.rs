@@ -162,6 +162,7 @@ impl Decider<'_> {
                 None => "no rule of the mapping applies to it".into(),
             });
         };
+        gives_parameters(q, support.map(|s| s.role))?;
         if let Some(&v) = node.outs.iter().find(|&&v| *g.elem(v) != Elem::F32) {
             return Err(format!("its result is {}; only `f32` is quantized", g.ty(v)));
         }
@@ -175,7 +176,9 @@ impl Decider<'_> {
         if let Some(why) = &s.refusal {
             return Err(why.clone());
         }
-        s.check_activation(q.activation.storage, q.activation.range)?;
+        if q.activation.kind != "reuse_input" {
+            s.check_activation(q.activation.storage, q.activation.range)?;
+        }
         s.check_act(act_word(op))?;
         fits(g, n)?;
         if let Role::Weighted { .. } = s.role {
@@ -385,10 +388,12 @@ impl Decider<'_> {
             })
         });
         found.unwrap_or_else(|| {
-            // Fixed parameters belong to a result; an input with another range would be cut.
+            // Fixed parameters belong to a result; an input with another range would be cut. And what takes the parameters of its
+            // input has none to give it.
+            let other = matches!(q.activation.kind.as_str(), "fixed" | "reuse_input");
             let template = match &self.fallback {
-                Some(t) if q.activation.kind == "fixed" => t.clone(),
-                _ if q.activation.kind == "fixed" => ObserverTemplate::new("minmax", wants),
+                Some(t) if other && !t.is_passive() => t.clone(),
+                _ if other => ObserverTemplate::new("minmax", wants),
                 _ => q.activation.clone(),
             };
             self.add(v, template, false)
@@ -477,6 +482,26 @@ fn reads(g: &Graph, n: NodeId, role: Role, slot: u32) -> bool {
         Role::Table => !g.node(n).ins[slot as usize].is_some_and(|v| is_scalar_const(g, v)),
         _ => slot == 0,
     }
+}
+
+/// Why a qconfig says nothing about the integers of an op, if so: all parameters come from calibration here.
+fn gives_parameters(q: &QConfig, role: Option<Role>) -> Result<(), String> {
+    let follows = matches!(role, Some(Role::Same | Role::Joined));
+    let fix = "quantize by PyTorch's rules (`prepare_fx`) for that, or give it another qconfig";
+    if q.activation.is_passive() && !(follows && q.activation.kind == "reuse_input") {
+        return Err(format!(
+            "its qconfig observes activations by `{}`, which gives no parameters; {fix}",
+            q.activation.kind
+        ));
+    }
+    if q.activation.dynamic {
+        return Err(format!("its qconfig quantizes activations while running; {fix}"));
+    }
+    let weighted = matches!(role, Some(Role::Weighted { .. }));
+    if weighted && (q.weight.is_passive() || q.weight.float_zero) {
+        return Err(format!("its qconfig observes weights by `{}`; {fix}", q.weight));
+    }
+    Ok(())
 }
 
 /// The word for the op's fused activation.
