@@ -313,6 +313,7 @@ pub mod qbetween;
 pub mod qbinary;
 pub mod qconcat;
 pub mod qconv;
+pub mod qconv_add;
 pub mod qconv_transpose;
 pub mod qembedding;
 pub mod qlinear;
@@ -447,6 +448,7 @@ ops! {
     dynamic::LinearF16,
     fake_dynamic::FakeQuantizeDynamic,
     qconv::Qconv,
+    qconv_add::QconvAdd,
     qconv_transpose::QconvTranspose,
     qlinear::Qlinear,
     qbinary::Qadd,

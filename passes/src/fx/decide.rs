@@ -688,6 +688,14 @@ impl<'a> Decider<'a> {
                 spec,
             });
         }
+        // In the order of the graph; of several observers of one value the newest stands first, as FX inserts them.
+        let place: HashMap<NodeId, usize> = self.g.nodes().enumerate().map(|(i, n)| (n, i + 1)).collect();
+        all.slots.sort_by_key(|s| {
+            let def = self.g.def_node(s.value);
+            let at = def.and_then(|d| place.get(&d).copied()).unwrap_or(0);
+            let result = def.and_then(|d| self.g.node(d).outs.iter().position(|&o| o == s.value));
+            (at, result, s.behind.is_some(), std::cmp::Reverse(s.number))
+        });
         all.weights = self.weights.into_iter().collect();
         all.leaf_calls = self.leaf_calls;
         all

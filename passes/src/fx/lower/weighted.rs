@@ -38,6 +38,37 @@ pub(super) fn lower(g: &Graph, c: &Call) -> Option<Edit> {
     c.finish(g, e, new)
 }
 
+/// A convolution with the sum behind it, two nodes of one call.
+pub(super) fn with_sum(g: &Graph, c: &Call) -> Option<Edit> {
+    if !matches!(c.call.as_str(), "nn.intrinsic.ConvAdd2d" | "nn.intrinsic.ConvAddReLU2d") {
+        return None;
+    }
+    let sum = g.get::<Add>(c.node)?;
+    let inner = |v: ValueId| g.def::<Conv>(v).filter(|k| g.node(k.id).loc.call == g.node(c.node).loc.call);
+    let (conv, slot) = match (inner(sum.a), inner(sum.b)) {
+        (Some(k), _) => (k, 1),
+        (None, k) => (k?, 0),
+    };
+    let o = conv.op;
+    let op = QconvAdd {
+        rank: o.rank,
+        stride: o.stride.clone(),
+        pad: o.pad.clone(),
+        dilation: o.dilation.clone(),
+        groups: o.groups,
+        act: sum.op.act.clone(),
+    };
+    let ins = [
+        Some(operand(g, conv.id, 0)?),
+        Some(operand(g, conv.id, 1)?),
+        Some(operand(g, c.node, slot)?),
+        conv.bias,
+    ];
+    let mut e = c.editor(g, &calls::quantized(&c.call, false));
+    let new = e.op_as(op, ins, std::slice::from_ref(&c.ty)).ok()?[0];
+    c.finish(g, e, new)
+}
+
 fn joined(act: &Act, relu: bool) -> Option<Act> {
     match (act, relu) {
         (a, false) => Some(a.clone()),
