@@ -6,6 +6,7 @@
 //! store small numbers.
 
 pub mod affine;
+mod arith;
 pub mod choose;
 pub mod decomposed;
 pub mod dynamic;
@@ -16,10 +17,18 @@ pub mod learnable;
 pub mod pack;
 pub mod search;
 pub mod token;
+mod zeros;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+pub use arith::{
+    bias_steps, dequantize, dequantize_float_zero, multiplier, quantize, quantize_float_zero, requantize,
+    round_clamp,
+};
+pub use dynamic::dynamic_params;
+pub use zeros::Zeros;
 
 use crate::text::number;
 use crate::types::Storage;
@@ -72,70 +81,6 @@ pub enum QParams {
     Product(Arc<Quant>, Arc<Quant>),
     /// Parameters are computed from the data of each run.
     Dynamic,
-}
-
-/// Zero points of per-axis and per-group parameters.
-#[derive(Clone, Debug)]
-pub enum Zeros {
-    /// The same for all.
-    All(i32),
-    /// One for each scale.
-    Each(Arc<[i32]>),
-    /// One real number for each scale, as embedding tables have (`per_channel_affine_float_qparams`). It is added
-    /// before rounding and may lie outside the range.
-    Float(Arc<[f32]>),
-}
-
-impl Zeros {
-    /// The zero point of scale number `i`; a real one is rounded.
-    pub fn at(&self, i: usize) -> i32 {
-        match self {
-            Zeros::All(z) => *z,
-            Zeros::Each(z) => z[i],
-            Zeros::Float(z) => z[i].round_ties_even() as i32,
-        }
-    }
-
-    /// Number of zero points, if there is one for each scale.
-    pub fn count(&self) -> Option<usize> {
-        match self {
-            Zeros::All(_) => None,
-            Zeros::Each(z) => Some(z.len()),
-            Zeros::Float(z) => Some(z.len()),
-        }
-    }
-
-    /// The zero points number `start..end`.
-    pub fn slice(&self, start: usize, end: usize) -> Option<Zeros> {
-        Some(match self {
-            Zeros::All(z) => Zeros::All(*z),
-            Zeros::Each(z) => Zeros::Each(z.get(start..end)?.into()),
-            Zeros::Float(z) => Zeros::Float(z.get(start..end)?.into()),
-        })
-    }
-}
-
-impl PartialEq for Zeros {
-    fn eq(&self, other: &Zeros) -> bool {
-        match (self, other) {
-            (Zeros::All(a), Zeros::All(b)) => a == b,
-            (Zeros::Each(a), Zeros::Each(b)) => a == b,
-            (Zeros::Float(a), Zeros::Float(b)) => same_bits(a, b),
-            _ => false,
-        }
-    }
-}
-impl Eq for Zeros {}
-
-impl Hash for Zeros {
-    fn hash<H: Hasher>(&self, h: &mut H) {
-        std::mem::discriminant(self).hash(h);
-        match self {
-            Zeros::All(z) => z.hash(h),
-            Zeros::Each(z) => z.hash(h),
-            Zeros::Float(z) => z.iter().for_each(|z| z.to_bits().hash(h)),
-        }
-    }
 }
 
 impl Quant {
@@ -328,117 +273,14 @@ impl Quant {
                 return Err(format!("zero point {z} lies outside the range [{qmin}:{qmax}]"));
             }
         }
-        if let QParams::Axis { axis, scale, .. } = &self.params {
-            if let Some(n) = axis_len(*axis as usize)
-                && n != scale.len() as i64
-            {
-                return Err(format!("{} scales for {n} elements along axis {axis}", scale.len()));
-            }
+        if let QParams::Axis { axis, scale, .. } = &self.params
+            && let Some(n) = axis_len(*axis as usize)
+            && n != scale.len() as i64
+        {
+            return Err(format!("{} scales for {n} elements along axis {axis}", scale.len()));
         }
         Ok(())
     }
-}
-
-/// `clamp(rne(x · inv) + zero, lo, hi)` with `inv = f32(1 / scale)`.
-///
-/// Rounds to nearest, ties to even; the zero point is added as an integer after rounding. ±Inf saturates by
-/// sign, NaN goes to the zero point.
-#[inline]
-pub fn quantize(x: f32, inv: f32, zero: i32, lo: i32, hi: i32) -> i32 {
-    round_clamp(x * inv, zero, lo, hi)
-}
-
-/// `clamp(rne(f) + zero, lo, hi)`; NaN goes to the zero point.
-///
-/// The clamp happens before rounding, against integer bounds, which gives the same result without a
-/// conversion that could overflow.
-#[inline]
-pub fn round_clamp(f: f32, zero: i32, lo: i32, hi: i32) -> i32 {
-    if f.is_nan() {
-        return zero.clamp(lo, hi);
-    }
-    if i64::from(hi) - i64::from(lo) > 1 << 24 {
-        // Bounds of wide ranges are no floats; the conversion saturates.
-        let rounded = f.round_ties_even() as i64;
-        return rounded.saturating_add(zero.into()).clamp(lo.into(), hi.into()) as i32;
-    }
-    let (lo_f, hi_f) = ((i64::from(lo) - i64::from(zero)) as f32, (i64::from(hi) - i64::from(zero)) as f32);
-    let rounded = f.clamp(lo_f, hi_f).round_ties_even() as i64;
-    (rounded + i64::from(zero)).clamp(i64::from(lo), i64::from(hi)) as i32
-}
-
-/// `clamp(rne(x · inv + zero), lo, hi)` with a real zero point, which is added before rounding; NaN goes to the
-/// zero point.
-#[inline]
-pub fn quantize_float_zero(x: f32, inv: f32, zero: f32, lo: i32, hi: i32) -> i32 {
-    let f = x * inv + zero;
-    round_clamp(if f.is_nan() { zero } else { f }, 0, lo, hi)
-}
-
-/// `scale · (f32(q) − zero)` with a real zero point.
-#[inline]
-pub fn dequantize_float_zero(q: i32, scale: f32, zero: f32) -> f32 {
-    (q as f32 - zero) * scale
-}
-
-/// `scale · f32(q − zero)`.
-#[inline]
-pub fn dequantize(q: i32, scale: f32, zero: i32) -> f32 {
-    scale * (i64::from(q) - i64::from(zero)) as f32
-}
-
-/// The factor that takes integers of scale `from` to steps of scale `to`: one division in `f32`.
-#[inline]
-pub fn multiplier(from: f32, to: f32) -> f32 {
-    from / to
-}
-
-/// A real bias in steps of the accumulator's scale: divided by it where each channel has a scale of its own, multiplied
-/// by its reciprocal where there is one for all, as PyTorch's x86 kernels do.
-#[inline]
-pub fn bias_steps(bias: f32, scale: f32, per_channel: bool) -> f32 {
-    if per_channel { bias / scale } else { bias * (1.0 / scale) }
-}
-
-/// `clamp(rne((f32(acc) + bias) · m) + zero, lo, hi)`: an `i32` accumulator to an output integer. `bias` is in steps of
-/// the accumulator (see [`bias_steps`]).
-#[inline]
-pub fn requantize(acc: i32, bias: f32, m: f32, zero: i32, lo: i32, hi: i32) -> i32 {
-    round_clamp((acc as f32 + bias) * m, zero, lo, hi)
-}
-
-/// The parameters of `u8` integers that a run of data is quantized by on the fly (`torch.quantize_per_tensor_dynamic`),
-/// from its least and greatest element: scale and zero point.
-///
-/// The range is widened to hold 0 and divided by 255, or by 127 with `reduce_range`, in double precision; a range that
-/// is too small for that has the scale 0.1, or at least 6.1e-5. The zero point is taken from the end of the range that
-/// loses less by it.
-pub fn dynamic_params(min: f32, max: f32, reduce_range: bool) -> (f64, i32) {
-    const SMALL: f32 = 6.1e-5;
-    let top = if reduce_range { 127.0 } else { 255.0 };
-    let (mut min, mut max) = (min.min(0.0), max.max(0.0));
-    let mut scale = (f64::from(max) - f64::from(min)) / top;
-    if scale as f32 == 0.0 || (1.0 / scale as f32).is_infinite() {
-        scale = 0.1;
-    }
-    if scale < f64::from(SMALL) {
-        let original = scale as f32;
-        scale = f64::from(SMALL);
-        if min == 0.0 {
-            max = SMALL * top as f32;
-        } else if max == 0.0 {
-            min = -SMALL * top as f32;
-        } else {
-            let amplifier = SMALL / original;
-            min *= amplifier;
-            max *= amplifier;
-        }
-    }
-    let (from_min, from_max) = (-f64::from(min) / scale, top - f64::from(max) / scale);
-    let (lost_min, lost_max) = ((f64::from(min) / scale).abs(), top - (f64::from(max) / scale).abs());
-    let zero = if -lost_min < lost_max { from_min } else { from_max };
-    let zero = zero.round_ties_even().clamp(0.0, top);
-    (scale, if zero.is_nan() { 0 } else { zero as i32 })
 }
 
 impl PartialEq for QParams {
@@ -519,40 +361,9 @@ impl fmt::Display for Quant {
     }
 }
 
-impl fmt::Display for Zeros {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Zeros::All(z) => write!(f, "{z}"),
-            Zeros::Each(z) => list(f, z.iter()),
-            Zeros::Float(z) => {
-                f.write_str("f32")?;
-                list(f, z.iter().map(|x| number(*x)))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantize_rounds_to_even_and_saturates() {
-        assert_eq!(quantize(0.5, 1.0, 3, 0, 255), 3);
-        assert_eq!(quantize(1.5, 1.0, 3, 0, 255), 5);
-        assert_eq!(quantize(-1e30, 1.0, 3, 0, 255), 0);
-        assert_eq!(quantize(f32::INFINITY, 1.0, 3, 0, 127), 127);
-        assert_eq!(quantize(f32::NAN, 1.0, 3, 0, 255), 3);
-    }
-
-    #[test]
-    fn clamping_before_rounding_changes_nothing() {
-        for k in -4000..4000 {
-            let f = k as f32 * 0.25;
-            let after = ((f.round_ties_even() as i64) + 7).clamp(-100, 90) as i32;
-            assert_eq!(round_clamp(f, 7, -100, 90), after);
-        }
-    }
 
     #[test]
     fn slice_and_permute_keep_parameters_with_their_axis() {

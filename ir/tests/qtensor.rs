@@ -1,5 +1,8 @@
 //! Quantized tensors as values; the numbers of PyTorch's test cases stand in the comments.
 
+// A region of one axis is one range.
+#![allow(clippy::single_range_in_vec_init)]
+
 use std::sync::Arc;
 
 use pretty_assertions::assert_eq;

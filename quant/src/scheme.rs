@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quantir_ir::quant::choose::{Scheme, choose_float_qparams, choose_qparams};
 use quantir_ir::{ObserverSpec, QParams, Quant, Zeros};
 
 use crate::Error;
@@ -9,42 +10,17 @@ use crate::Error;
 /// The least scale, unless an observer says otherwise: `2⁻²³`.
 pub const EPS: f32 = ObserverSpec::EPS;
 
-/// Scale and zero point for data between `min` and `max` (`_calculate_qparams` of PyTorch, in `f32`).
-///
-/// The range is widened to hold 0. Affine: `scale = max((max − min) / (qmax − qmin), eps)`,
-/// `zero = clamp(qmin − rne(min / scale), qmin, qmax)`. Symmetric: `scale = max(max(−min, max) / ((qmax − qmin) / 2), eps)`
-/// with zero point 0 for signed storage, 128 for full unsigned 8 bit (the middle of the storage), and
-/// `⌊(qmin + qmax) / 2⌋` for a narrower unsigned range or one that the user chose. A range too wide for `f32` is computed in `f64`.
+/// Scale and zero point for data between `min` and `max` ([`choose_qparams`], PyTorch's `_calculate_qparams`). An
+/// unsigned symmetric range that is not the whole storage has its zero point in the middle, as one that the user chose.
 pub fn scale_zero(spec: &ObserverSpec, min: f32, max: f32) -> (f32, i32) {
-    let (neg, pos) = (min.min(0.0), max.max(0.0));
-    let (qmin, qmax) = spec.range;
-    let levels = (qmax - qmin) as f32;
-    let or_wide = |narrow: f32, wide: f64| if narrow.is_finite() { narrow } else { wide as f32 };
-    if spec.symmetric {
-        let reach = (-neg).max(pos);
-        let half = levels / 2.0;
-        let scale = or_wide(reach / half, f64::from(reach) / f64::from(half)).max(spec.eps);
-        let zero = match spec.storage.int_range() {
-            Some((lo, _)) if lo < 0 => 0,
-            Some(full) if full == spec.range && !spec.custom_range => (full.1 + 1) / 2,
-            _ => (qmin + qmax).div_euclid(2),
-        };
-        (scale, zero.clamp(qmin, qmax) as i32)
-    } else {
-        let wide = (f64::from(pos) - f64::from(neg)) / f64::from(levels);
-        let scale = or_wide((pos - neg) / levels, wide).max(spec.eps);
-        let steps = f64::from((neg / scale).round_ties_even());
-        let zero = (qmin as f64 - steps).clamp(qmin as f64, qmax as f64);
-        (scale, zero as i32)
-    }
+    let custom_range = spec.custom_range || spec.storage.int_range() != Some(spec.range);
+    let scheme = if spec.symmetric { Scheme::Symmetric { custom_range } } else { Scheme::Affine };
+    choose_qparams((min, max), spec.range, spec.storage, scheme, spec.eps)
 }
 
-/// Scale and float zero point for data between `min` and `max`, which need not hold 0: `scale = (max − min) / (qmax − qmin)`, 1 if not
-/// above `eps`, and `zero = −min / scale`.
+/// Scale and float zero point for data between `min` and `max`, which need not hold 0 ([`choose_float_qparams`]).
 pub fn scale_zero_float(spec: &ObserverSpec, min: f32, max: f32) -> (f32, f32) {
-    let scale = (max - min) / (spec.range.1 - spec.range.0) as f32;
-    let scale = if scale > spec.eps { scale } else { 1.0 };
-    (scale, -min / scale)
+    choose_float_qparams((min, max), spec.range, spec.eps)
 }
 
 /// The quantization that `spec` asks for, given the range of the data: one pair per tensor, or one for each index of its axis.

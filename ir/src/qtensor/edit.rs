@@ -132,7 +132,7 @@ impl QTensor {
                 *v = q.encode(x, q.index_of(flat, self.shape())).into();
             }
         }
-        *self = QTensor::from_ints(&q, &self.shape().to_vec(), &ints)?;
+        *self = QTensor::from_ints(&q, self.shape(), &ints)?;
         Ok(())
     }
 }

@@ -21,7 +21,8 @@ pub enum Scheme {
 /// `scale = max(max(−min, max) / ((qmax − qmin) / 2), eps)` with zero point 0 for signed storage, 128 for unsigned, and
 /// `⌊(qmin + qmax) / 2⌋` for an unsigned range that the user gave.
 ///
-/// Where PyTorch's integer arithmetic would wrap, the zero point saturates.
+/// Where PyTorch's integer arithmetic would wrap, the zero point saturates, and a range too wide for `f32` is computed in
+/// `f64`, so that the scale is finite.
 pub fn choose_qparams(
     (min, max): (f32, f32),
     (qmin, qmax): (i64, i64),
@@ -31,9 +32,11 @@ pub fn choose_qparams(
 ) -> (f32, i32) {
     let (neg, pos) = (min.min(0.0), max.max(0.0));
     let levels = (qmax - qmin) as f32;
+    let or_wide = |narrow: f32, wide: f64| if narrow.is_finite() { narrow } else { wide as f32 };
     match scheme {
         Scheme::Symmetric { custom_range } => {
-            let scale = ((-neg).max(pos) / (levels / 2.0)).max(eps);
+            let (reach, half) = ((-neg).max(pos), levels / 2.0);
+            let scale = or_wide(reach / half, f64::from(reach) / f64::from(half)).max(eps);
             let zero = match storage.int_range() {
                 Some((lo, _)) if lo < 0 => 0,
                 Some((_, hi)) if !custom_range => (hi + 1) / 2,
@@ -42,7 +45,8 @@ pub fn choose_qparams(
             (scale, zero.clamp(qmin, qmax) as i32)
         }
         Scheme::Affine => {
-            let scale = ((pos - neg) / levels).max(eps);
+            let wide = (f64::from(pos) - f64::from(neg)) / f64::from(levels);
+            let scale = or_wide((pos - neg) / levels, wide).max(eps);
             let steps = f64::from((neg / scale).round_ties_even());
             (scale, (qmin as f64 - steps).clamp(qmin as f64, qmax as f64) as i32)
         }

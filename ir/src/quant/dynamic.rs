@@ -71,6 +71,11 @@ pub fn choose_quantization_params(
     (scale, zero.clamp(qlo, qhi).round_ties_even() as i32)
 }
 
+/// [`choose_quantization_params`] for `u8` integers, or for half of them with `reduce_range`: what dynamic ops use.
+pub fn dynamic_params(min: f32, max: f32, reduce_range: bool) -> (f64, i32) {
+    choose_quantization_params((min, max), (0, 255), Dynamic { reduce_range, ..Dynamic::default() })
+}
+
 /// Scale and zero point for the numbers of `x` in `u8` (`torch._choose_qparams_per_tensor`).
 ///
 /// Fails if `x` is empty, or holds NaN or an infinity.

@@ -20,7 +20,7 @@ fn every_case() {
 }
 
 /// The word of the op: `aten::mean.dim` is `mean`, `sigmoid over all 256 codes` is `sigmoid`.
-fn word(c: Item) -> &str {
+fn word(c: Item<'_>) -> &str {
     let op = c.at("op").text();
     let op = op.rsplit("::").next().unwrap_or(op);
     op.split([' ', '.']).next().unwrap_or(op)
