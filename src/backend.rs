@@ -12,19 +12,15 @@ const COUNTERPARTS: &[(&str, &str, Role)] = &[
     ("conv1d", "qconv1d", Role::Weighted { axis: 0 }),
     ("conv2d", "qconv2d", Role::Weighted { axis: 0 }),
     ("conv3d", "qconv3d", Role::Weighted { axis: 0 }),
+    ("conv_transpose1d", "qconv_transpose1d", Role::Weighted { axis: 1 }),
+    ("conv_transpose2d", "qconv_transpose2d", Role::Weighted { axis: 1 }),
+    ("conv_transpose3d", "qconv_transpose3d", Role::Weighted { axis: 1 }),
     ("linear", "qlinear", Role::Weighted { axis: 0 }),
     ("add", "qadd", Role::Compute),
     ("mul", "qmul", Role::Compute),
     ("mean", "qmean", Role::Unary),
     ("avg_pool", "qavg_pool", Role::Unary),
     ("concat", "qconcat", Role::Joined),
-];
-
-/// Float ops without an integer op.
-const MISSING: &[(&str, Role, &str)] = &[
-    ("conv_transpose1d", Role::Weighted { axis: 1 }, "transposed convolution has no integer kernel"),
-    ("conv_transpose2d", Role::Weighted { axis: 1 }, "transposed convolution has no integer kernel"),
-    ("conv_transpose3d", Role::Weighted { axis: 1 }, "transposed convolution has no integer kernel"),
 ];
 
 /// The runtime of this project.
@@ -38,9 +34,6 @@ pub fn native() -> KernelSupport {
     }
     for op in SAME_OPS {
         entries.push(support(op, op, Role::Same));
-    }
-    for &(op, role, why) in MISSING {
-        entries.push(OpSupport::new(op, role).refuse(why));
     }
     KernelSupport::from_entries("native", entries)
 }
@@ -78,7 +71,9 @@ fn support(op: &str, kernel: &str, role: Role) -> OpSupport {
         support.weight = Some(WeightSupport {
             integers: weights.iter().flat_map(|a| storages(Some(a))).map(Ends::full).collect(),
             zero_points: false,
-            per_channel: weights.iter().any(|a| matches!(a.scheme, Scheme::PerChannel | Scheme::Any)),
+            per_channel: weights
+                .iter()
+                .any(|a| matches!(a.scheme, Scheme::PerChannel | Scheme::PerColumn | Scheme::Any)),
         });
     }
     support

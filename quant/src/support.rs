@@ -268,11 +268,10 @@ impl KernelSupport {
         let weighted =
             |op: &str| OpSupport::new(op, Role::Weighted { axis: 0 }).weight(weight.clone()).acts(&fused);
         let mut all: Vec<OpSupport> = ["conv1d", "conv2d", "conv3d", "linear"].map(weighted).to_vec();
-        all.extend(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"].map(|op| {
-            OpSupport::new(op, Role::Weighted { axis: 1 })
-                .weight(weight.clone())
-                .refuse("transposed convolution has no integer kernel")
-        }));
+        all.extend(
+            ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+                .map(|op| OpSupport::new(op, Role::Weighted { axis: 1 }).weight(weight.clone()).acts(&fused)),
+        );
         all.extend(["add", "mul"].map(|op| OpSupport::new(op, Role::Compute).acts(&fused)));
         all.extend(["mean", "avg_pool"].map(|op| OpSupport::new(op, Role::Unary)));
         all.push(OpSupport::new("concat", Role::Joined));
@@ -343,7 +342,7 @@ mod tests {
         let e = conv.check_activation(Storage::I16, (0, 127)).unwrap_err();
         assert_eq!(e, "`conv2d` has no kernel for activations i16[0:127]; accepted: u8[0:255]");
         assert!(conv.check_weight(Storage::I8, (-127, 127), true, true).unwrap_err().contains("zero points"));
-        assert!(b.get("conv_transpose2d").unwrap().check_activation(Storage::U8, (0, 255)).is_err());
+        assert!(b.get("conv_transpose2d").unwrap().check_activation(Storage::U8, (0, 255)).is_ok());
         assert_eq!(
             conv.to_string(),
             "conv2d: weighted(0) u8[0:255] weight i8[-128:127] symmetric per_channel act relu,clip,hard_swish"

@@ -25,6 +25,7 @@
 //! | `lower-clamp` | `relu`, `clip` between equal quantizations | the clamp on integers, exact |
 //! | `lower-table` | elementwise function of one value | `qlut` with the function evaluated on all integers, exact |
 //! | `lower-weighted` | `conv*`, `linear` | `qconv*`, `qlinear` with the bias in the accumulator |
+//! | | `conv_transpose*` | `qconv_transpose*` with the bias as it is |
 //! | `lower-binary` | `add`, `mul` | `qadd`, `qmul` |
 //! | `lower-mean` | `mean`, `avg_pool` | `qmean`, `qavg_pool` |
 //! | `lower-concat` | `concat` | `concat` if all quantizations are equal, else `qconcat` |

@@ -25,6 +25,16 @@ pub(super) fn weighted(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option
             act: c.act.clone(),
         }
         .into(),
+        Op::ConvTranspose(c) => QconvTranspose {
+            rank: c.rank,
+            stride: c.stride.clone(),
+            pad: c.pad.clone(),
+            out_pad: c.out_pad.clone(),
+            dilation: c.dilation.clone(),
+            groups: c.groups,
+            act: c.act.clone(),
+        }
+        .into(),
         Op::Linear(l) => Qlinear { act: l.act.clone() }.into(),
         _ => return None,
     };
@@ -36,7 +46,11 @@ pub(super) fn weighted(g: &Graph, at: NodeId, backend: &KernelSupport) -> Option
     let mut e = g.edit(at);
     e.loc_of(island.node);
     let mut ins = vec![x, w];
-    if let Some(b) = operand(2) {
+    if let (Some(b), Op::ConvTranspose(_)) = (operand(2), &node.op) {
+        // Groups share the scales of the weight, so that its product with the input's names no channel of the bias.
+        g.constant(b)?;
+        ins.push(b);
+    } else if let Some(b) = operand(2) {
         let bias = g.constant(b)?;
         let bias = bias.floats().ok()?;
         let mut product = Arc::new(Quant::product(xq, wq));

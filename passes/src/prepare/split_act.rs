@@ -57,6 +57,7 @@ fn taken_out(op: &Op) -> Option<(Op, Op)> {
 pub(super) fn act_mut(op: &mut Op) -> Option<&mut Act> {
     Some(match op {
         Op::Conv(o) => &mut o.act,
+        Op::ConvTranspose(o) => &mut o.act,
         Op::Linear(o) => &mut o.act,
         Op::Add(o) => &mut o.act,
         Op::Mul(o) => &mut o.act,

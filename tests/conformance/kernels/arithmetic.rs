@@ -1,7 +1,4 @@
 //! Sums, products, joins and matrix products of the area `elementwise`.
-//!
-//! T207 sums and products: relu, broadcasting, equal and different parameters, scalars that change the parameters. T212
-//! matrix products. T216 joins of parts with different parameters.
 
 use quantir::ir::Quant;
 use quantir::ir::attr::F32;
@@ -11,6 +8,8 @@ use super::run::{Build, codes, engine_out, judge, result_quant};
 use crate::deviations::Area;
 use crate::reader::{Golden, Item};
 
+/// T207: sums and products: relu, broadcasting, equal and different parameters, scalars that change the parameters.
+/// T212: matrix products. T216: joins of parts with different parameters.
 #[test]
 fn every_case() {
     let Some(golden) = Golden::open("kernels/elementwise") else { return };

@@ -1,7 +1,4 @@
 //! Convolutions.
-//!
-//! T209 `test_qconv1d/2d/3d` with relu, add and add_relu, and their transposed forms: groups, dilation, stride, padding.
-//! T215 dynamic convolutions. T216 transposed convolutions of unequal channels, and operands that saturate 16-bit sums.
 
 use quantir::ir::Tensor;
 use quantir::ir::attr::{Pads, PerAxis};
@@ -12,6 +9,8 @@ use super::run::{Build, codes, engine_out, floats, judge, result_quant};
 use crate::deviations::{Area, Parts};
 use crate::reader::{Golden, Item};
 
+/// T209: `test_qconv1d/2d/3d` with relu, add and add_relu, and their transposed forms: groups, dilation, stride, padding.
+/// T216: transposed convolutions of unequal channels, and operands that saturate 16-bit sums.
 #[test]
 fn every_case() {
     let Some(golden) = Golden::open("kernels/conv") else { return };

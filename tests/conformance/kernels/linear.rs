@@ -1,7 +1,4 @@
 //! Linear layers.
-//!
-//! T208 `test_qlinear` and its forms: relu, leaky relu, tanh, dynamic, half precision, prepack and unpack; dimensions,
-//! scales per tensor and per channel, empty batches. T216 the operands that saturate 16-bit sums.
 
 use quantir::ir::attr::F32;
 use quantir::ir::ops::dynamic::saturate_f16;
@@ -12,6 +9,8 @@ use super::run::{Build, codes, engine_out, floats, judge, result_quant};
 use crate::deviations::Area;
 use crate::reader::{Golden, Item};
 
+/// T208: `test_qlinear` and its forms: relu, leaky relu, tanh, dynamic, half precision, prepack and unpack; dimensions,
+/// scales per tensor and per channel, empty batches. T216: the operands that saturate 16-bit sums.
 #[test]
 fn every_case() {
     let Some(golden) = Golden::open("kernels/linear") else { return };
