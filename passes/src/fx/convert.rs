@@ -88,6 +88,7 @@ pub(super) fn run(
     }
     g.observers.clear();
     g.advance(Phase::Reference);
+    remove_unused(g);
     for &i in &custom.outputs {
         let Some(out) = g.outputs().get(i) else {
             return Err(Diag::error("convert", format!("there is no output {i}")));
@@ -98,6 +99,13 @@ pub(super) fn run(
         }
     }
     Ok(())
+}
+
+/// What no output needs: `eliminate_dead_code`.
+pub(super) fn remove_unused(g: &mut Graph) {
+    let dead: Vec<NodeId> =
+        g.nodes_rev().filter(|&n| g.node(n).outs.iter().all(|&v| g.value(v).uses.is_empty())).collect();
+    g.remove_dead(dead, &mut Vec::new());
 }
 
 /// Names as FX gives them: the first without a number.

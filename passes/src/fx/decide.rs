@@ -77,6 +77,7 @@ fn part(
     let prefix = within.map_or(String::new(), |l| format!("{}.", l.path));
     let observers = d.finish(prefix);
     insert::insert(g, cx, &observers)?;
+    insert::mark_float(g, cx, &observers.float)?;
     for l in &leaves {
         if let Some(observed) = custom.float_to_observed.get(&*l.class) {
             g.modules.insert(l.path.clone(), observed.as_str().into());
@@ -696,6 +697,17 @@ impl<'a> Decider<'a> {
             let result = def.and_then(|d| self.g.node(d).outs.iter().position(|&o| o == s.value));
             (at, result, s.behind.is_some(), std::cmp::Reverse(s.number))
         });
+        let observed = |a: &Arg| a.from.is_some_and(|f| matches!(self.view.nodes[f].kind, Kind::Observer(_)));
+        for id in self.view.calls().filter(|&i| self.qconfigs[i].is_none()) {
+            let node = &self.view.nodes[id];
+            let sum = matches!(
+                node.call.as_deref(),
+                Some("operator.add" | "torch.add" | "operator.mul" | "torch.mul" | "torch.matmul")
+            );
+            if sum && node.args.iter().any(observed) {
+                all.float.extend(node.nodes.iter().copied());
+            }
+        }
         all.weights = self.weights.into_iter().collect();
         all.leaf_calls = self.leaf_calls;
         all

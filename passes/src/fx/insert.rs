@@ -14,6 +14,9 @@ pub(crate) const ACTIVATION: &str = "activation_post_process_";
 /// What a node says that keeps a standalone module's inside apart from the outside.
 pub(crate) const FENCE: &str = "quantir.standalone";
 
+/// What stands before the call type of a call without a qconfig.
+pub(crate) const FLOAT: &str = "float ";
+
 /// An observer node.
 pub(crate) struct Slot {
     /// The node's number in order of creation.
@@ -42,6 +45,8 @@ pub(crate) struct Observers {
     pub prefix: String,
     pub slots: Vec<Slot>,
     pub weights: Vec<(ValueId, Weight)>,
+    /// Sums and products without a qconfig that read observed values.
+    pub float: Vec<NodeId>,
     /// Calls of modules that are prepared on their own.
     pub leaf_calls: Vec<(Path, Id)>,
 }
@@ -100,6 +105,25 @@ fn one(
     g.observers.entry(by.into()).or_insert_with(|| spec.clone());
     let Some(done) = cx.apply(g, "observe", mark, edit)? else { return Ok(None) };
     Ok(done.new.first().map(|&n| g.node(n).outs[0]))
+}
+
+/// Says of calls that no qconfig applies to them although what is around them is observed: lowering leaves those alone.
+///
+/// Their call type gets the prefix [`FLOAT`], so that it is none that has a quantized form.
+pub(crate) fn mark_float(g: &mut Graph, cx: &mut PassCx, calls: &[NodeId]) -> Result<(), Diag> {
+    for &n in calls {
+        let node = g.node(n);
+        let (Some(call), &[out]) = (&node.loc.call, node.outs.as_slice()) else { continue };
+        let mut e = g.edit(n);
+        e.loc(Loc { call: Some(format!("{FLOAT}{call}").into()), ..node.loc.clone() });
+        let new = e.op(node.op.clone(), node.ins.iter().copied()).map_err(|r| r.diag("prepare"))?;
+        e.name(new, g.name_of(out)).replace_uses(out, new, g.value(out).uses.to_vec());
+        let edit = e.finish();
+        if cx.apply(g, "mark-float", n, edit)?.is_none() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps what is behind a standalone module that gives floats from being fused with what is in it.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use quantir_ir::{Editor, Loc, Quant};
 
+use crate::fx::convert::remove_unused;
 use crate::fx::insert::FENCE;
 use crate::fx::view::is_literal;
 use crate::lower::integers;
@@ -46,9 +47,7 @@ pub(super) fn run(g: &mut Graph, cx: &mut PassCx) -> Result<(), Diag> {
     embedding::lower(g, cx)?;
     remove_fences(g, cx)?;
     g.advance(Phase::Integer);
-    let mut left: Vec<NodeId> = g.nodes_rev().collect();
-    left.retain(|&n| g.node(n).outs.iter().all(|&v| g.value(v).uses.is_empty()));
-    g.remove_dead(left, &mut Vec::new());
+    remove_unused(g);
     Ok(())
 }
 
