@@ -98,20 +98,33 @@ pub fn pack(table: &Tensor, bits: u32, ends: Ends) -> Result<Tensor, Reason> {
 /// The numbers `scale · code + minimum` of a packed table `u8[V,bytes]` as `f32[V,D]`.
 pub fn unpack(table: &Tensor, bits: u32) -> Result<Tensor, Reason> {
     let (rows, bytes) = matrix(table)?;
-    let (per, tail) = form(bits)?;
     let columns = width(bytes, bits)?;
-    let mut out = Vec::with_capacity(rows * columns);
-    for row in table.data::<u8>()?.chunks_exact(bytes.max(1)) {
-        let (codes, params) = row.split_at(bytes - tail);
-        let f32_at = |i: usize| f32::from_le_bytes([params[i], params[i + 1], params[i + 2], params[i + 3]]);
-        let f16_at = |i: usize| f16::from_le_bytes([params[i], params[i + 1]]).to_f32();
-        let (scale, min) = if bits == 8 { (f32_at(0), f32_at(4)) } else { (f16_at(0), f16_at(2)) };
-        let mask = ((1u32 << bits) - 1) as u8;
-        for byte in codes {
-            out.extend((0..per).map(|k| f32::from(byte >> (k as u32 * bits) & mask) * scale + min));
-        }
+    let mut out = vec![0.0; rows * columns];
+    let lines = table.data::<u8>()?;
+    for (row, out) in lines.chunks_exact(bytes.max(1)).zip(out.chunks_exact_mut(columns.max(1))) {
+        read_row(row, bits, out);
     }
     Tensor::new(&[rows, columns], out)
+}
+
+/// Writes the numbers of one packed row, whose [`width`] is the length of `out`.
+pub(crate) fn read_row(row: &[u8], bits: u32, out: &mut [f32]) {
+    let Some((codes, scale, min)) = split(row, bits) else { return };
+    let (per, mask) = (8 / bits as usize, ((1u32 << bits) - 1) as u8);
+    for (i, o) in out.iter_mut().enumerate() {
+        let byte = codes.get(i / per).copied().unwrap_or(0);
+        *o = f32::from(byte >> ((i % per) as u32 * bits) & mask) * scale + min;
+    }
+}
+
+/// Codes, scale and minimum of a packed row.
+fn split(row: &[u8], bits: u32) -> Option<(&[u8], f32, f32)> {
+    if bits == 8 {
+        let (codes, &[a, b, c, d, e, f, g, h]) = row.split_last_chunk::<8>()?;
+        return Some((codes, f32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h])));
+    }
+    let (codes, &[a, b, c, d]) = row.split_last_chunk::<4>()?;
+    Some((codes, f16::from_le_bytes([a, b]).to_f32(), f16::from_le_bytes([c, d]).to_f32()))
 }
 
 #[cfg(test)]

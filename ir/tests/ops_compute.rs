@@ -422,6 +422,17 @@ fn no_types_or_attributes_panic() {
         "log_softmax",
         "layer_norm",
         "instance_norm",
+        "group_norm",
+        "embedding",
+        "embedding_bag",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "stack",
+        "cumsum",
+        "flip",
+        "rnn",
+        "lstm_cell",
         "resize",
         "pad",
         "quantize",
@@ -459,10 +470,12 @@ fn no_types_or_attributes_panic() {
                 "mode" => AttrValue::Word(["nearest", "linear", "cubic"][below(3)].into()),
                 "act" => AttrValue::Word(["none", "relu", "hard_swish"][below(3)].into()),
                 "keep" | "ceil" | "count_pad" => AttrValue::Bool(below(2) == 0),
-                "kernel" | "stride" | "dilation" | "pad" | "out_pad" | "groups" => match below(6) {
-                    0 => AttrValue::List((0..below(3) + 1).map(|_| int(below(8))).collect()),
-                    n => int(n),
-                },
+                "kernel" | "stride" | "dilation" | "pad" | "out_pad" | "groups" | "factor" => {
+                    match below(6) {
+                        0 => AttrValue::List((0..below(3) + 1).map(|_| int(below(8))).collect()),
+                        n => int(n),
+                    }
+                }
                 _ => continue,
             };
             attrs.push((a.to_string(), v));

@@ -1,5 +1,7 @@
 //! `qembedding`, `qembedding_bag`, `embedding_bag_rowwise`.
 
+use std::borrow::Cow;
+
 use crate::diag::Reason;
 use crate::dim::Dim;
 use crate::ops::embedding::{BagMode, Bags, bags_shape, row, rows_shape};
@@ -21,15 +23,45 @@ fn table_quant<'a>(op: &str, t: &'a Type) -> Result<&'a Quant, Reason> {
             "`{op}` needs one scale for its table or one for each row, found `{q}`"
         )));
     }
+    if q.storage.bytes() != 1 {
+        return Err(Reason::new(format!("`{op}` needs a table of at most 8 bits, found `{}`", q.storage)));
+    }
     valid(q, &t.shape)?;
     Ok(q)
 }
 
-/// Writes the real numbers of row `r` to `out`.
-fn decode(ints: &[i64], q: &Quant, r: usize, out: &mut [f32]) {
-    let i = if q.count().is_some_and(|n| n > 1) { r } else { 0 };
-    let line = &ints[r * out.len()..][..out.len()];
-    out.iter_mut().zip(line).for_each(|(o, &code)| *o = q.decode(code as i32, i));
+/// The rows of a quantized table.
+struct Rows<'a> {
+    quant: &'a Quant,
+    codes: Codes<'a>,
+    width: usize,
+}
+
+enum Codes<'a> {
+    Unsigned(Cow<'a, [u8]>),
+    Signed(Cow<'a, [i8]>),
+}
+
+impl<'a> Rows<'a> {
+    fn of(table: &'a Tensor) -> Result<Rows<'a>, Reason> {
+        let quant = table.quant().ok_or("a quantized table is expected")?;
+        let codes = match table.storage() {
+            Storage::I8 | Storage::I4 => Codes::Signed(table.data()?),
+            _ => Codes::Unsigned(table.data()?),
+        };
+        Ok(Rows { quant, codes, width: table.shape[1] })
+    }
+
+    /// Writes the real numbers of row `r` to `out`.
+    fn read(&self, r: usize, out: &mut [f32]) {
+        let i = if self.quant.count().is_some_and(|n| n > 1) { r } else { 0 };
+        let place = r * self.width..(r + 1) * self.width;
+        let real = |(o, code): (&mut f32, i32)| *o = self.quant.decode(code, i);
+        match &self.codes {
+            Codes::Unsigned(c) => out.iter_mut().zip(c[place].iter().map(|&c| c.into())).for_each(real),
+            Codes::Signed(c) => out.iter_mut().zip(c[place].iter().map(|&c| c.into())).for_each(real),
+        }
+    }
 }
 
 attrs! {
@@ -58,12 +90,12 @@ impl OpDef for Qembedding {
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         recheck(self, x)?;
         let table = x.tensor(1)?;
-        let (q, ints) = (table.quant().ok_or("a quantized table is expected")?, table.ints()?);
+        let rows = Rows::of(table)?;
         let indices = x.tensor(0)?.ints()?;
         let width = table.shape[1];
         let mut out = vec![0.0; indices.len() * width];
         for (line, i) in out.chunks_exact_mut(width.max(1)).zip(indices) {
-            decode(&ints, q, row(i, table.shape[0])?, line);
+            rows.read(row(i, table.shape[0])?, line);
         }
         one(Tensor::new(&x.shape(0)?, out)?)
     }
@@ -100,11 +132,11 @@ impl OpDef for QembeddingBag {
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         recheck(self, x)?;
         let table = x.tensor(1)?;
-        let (q, ints) = (table.quant().ok_or("a quantized table is expected")?, table.ints()?);
+        let rows = Rows::of(table)?;
         let find = |i| Ok((i != self.padding_idx).then_some(i));
         let bags = Bags::of(x, self.include_last_offset, find, table.shape[0])?;
         let out = bags.reduce(self.mode, table.shape[1], |out, r, weight| {
-            decode(&ints, q, r, out);
+            rows.read(r, out);
             times(out, weight);
         });
         one(Tensor::new(&x.shape(0)?, out)?)
@@ -175,17 +207,17 @@ impl OpDef for EmbeddingBagRowwise {
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         recheck(self, x)?;
-        let table = rowwise::unpack(x.tensor(1)?, self.bits)?;
+        let table = x.tensor(1)?;
         let mapping = x.opt(4).map(Tensor::ints).transpose()?;
         let find = |i: i64| match &mapping {
             None => Ok(Some(i)),
             Some(m) => Ok(Some(m[row(i, m.len())?]).filter(|&r| r >= 0)),
         };
-        let (v, d) = (table.shape[0], table.shape[1]);
-        let data = table.floats()?;
+        let (v, bytes) = (table.shape[0], table.shape[1]);
+        let data = table.data::<u8>()?;
         let bags = Bags::of(x, self.include_last_offset, find, v)?;
-        let out = bags.reduce(self.mode, d, |out, r, weight| {
-            out.copy_from_slice(&data[r * d..][..d]);
+        let out = bags.reduce(self.mode, rowwise::width(bytes, self.bits)?, |out, r, weight| {
+            rowwise::read_row(&data[r * bytes..][..bytes], self.bits, out);
             times(out, weight);
         });
         one(Tensor::new(&x.shape(0)?, out)?)

@@ -69,10 +69,12 @@ pub(super) fn build(g: &Graph, n: NodeId) -> Result<(Edit, Expanded), Reason> {
     let directions = if op.bidirectional { 2 } else { 1 };
     let per = if op.bias { 4 } else { 2 };
     let batch = b.shape(x)[1].clone();
+    // For each layer the last states, those of both directions joined.
     let (mut hs, mut cs) = (Vec::new(), Vec::new());
     for layer in 0..op.layers as usize {
         b.module(&format!("layers.{layer}"), "nn.quantizable._LSTMLayer");
         let mut results = Vec::new();
+        let (mut last_h, mut last_c) = (Vec::new(), Vec::new());
         for d in 0..directions {
             let i = layer * directions + d;
             let w = &lstm.weights[i * per..][..per];
@@ -101,11 +103,12 @@ pub(super) fn build(g: &Graph, n: NodeId) -> Result<(Edit, Expanded), Reason> {
             if d == 1 {
                 steps.reverse();
             }
-            b.enter(&single, Some("torch.stack"));
-            results.push(b.op(&format!("{single}.out"), Stack { axis: 0 }, steps)?);
-            hs.push(h);
-            cs.push(c);
+            results.push(stack(&mut b, &single, "out", steps)?);
+            last_h.push(h);
+            last_c.push(c);
         }
+        hs.push(stack(&mut b, &format!("layers.{layer}"), "h", last_h)?);
+        cs.push(stack(&mut b, &format!("layers.{layer}"), "c", last_c)?);
         x = match results[..] {
             [fw, bw] => {
                 let layer = format!("layers.{layer}");
@@ -122,16 +125,18 @@ pub(super) fn build(g: &Graph, n: NodeId) -> Result<(Edit, Expanded), Reason> {
         b.enter("", Some(".transpose"));
         y = b.op("y", Transpose { perm: vec![1, 0, 2] }, [y])?;
     }
-    let mut last = |name: &str, parts: Vec<ValueId>| {
-        b.enter("", Some("torch.stack"));
-        let several = parts.len() > 1;
-        let v = b.op(name, Stack { axis: 0 }, parts)?;
-        if several {
-            b.like_first(name, v);
-        }
-        Ok::<_, Reason>(v)
-    };
-    let (h, c) = (last("h", hs)?, last("c", cs)?);
+    let states = b.e.ty(hs[0]).shape.0.clone();
+    let (mut h, mut c) = (hs[0], cs[0]);
+    if op.layers > 1 {
+        (h, c) = (stack(&mut b, "", "h", hs)?, stack(&mut b, "", "c", cs)?);
+    }
+    // [layers,directions,N,H], of which one direction has no axis.
+    let shape = g.ty(outs[1]).shape.0.clone();
+    if states != shape {
+        b.enter("", Some(".reshape"));
+        h = b.op("h.all", Reshape { shape: shape.clone() }, [h])?;
+        c = b.op("c.all", Reshape { shape }, [c])?;
+    }
     for (&old, new) in outs.iter().zip([y, h, c]) {
         if b.e.ty(new) != g.ty(old) {
             return Err(Reason::new(format!("its result would be {} instead of {}", b.e.ty(new), g.ty(old))));
@@ -139,6 +144,15 @@ pub(super) fn build(g: &Graph, n: NodeId) -> Result<(Edit, Expanded), Reason> {
         b.e.replace(old, new);
     }
     Ok((b.e.finish(), b.parts))
+}
+
+/// Joins values along a new axis; the result has the parameters of the first.
+fn stack(b: &mut Builder, below: &str, name: &str, parts: Vec<ValueId>) -> Result<ValueId, Reason> {
+    b.enter(below, Some("torch.stack"));
+    let name = if below.is_empty() { name.to_owned() } else { format!("{below}.{name}") };
+    let v = b.op(&name, Stack { axis: 0 }, parts)?;
+    b.like_first(&name, v);
+    Ok(v)
 }
 
 impl Cell {

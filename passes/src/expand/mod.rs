@@ -31,6 +31,14 @@ pub struct Expanded {
     pub modules: IndexMap<Path, Path>,
 }
 
+/// The classes of the observed forms that this module knows.
+pub const OBSERVED: &[&str] = &["nn.quantizable.LSTM", "nn.quantizable.MultiheadAttention"];
+
+/// Whether [`expand`] takes this op apart.
+pub fn is_known(op: &Op) -> bool {
+    matches!(op, Op::Lstm(_) | Op::MultiheadAttention(_))
+}
+
 /// Takes the module called at `n` apart.
 ///
 /// # Errors

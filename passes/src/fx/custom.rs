@@ -51,7 +51,9 @@ impl PrepareCustomConfig {
     }
     /// Modules of class `float` are single calls that take and give quantized values; observed, they are of class `observed`.
     ///
-    /// [`ConvertCustomConfig::set_observed_to_quantized_mapping`] then says what they become.
+    /// `nn.quantizable.LSTM` and `nn.quantizable.MultiheadAttention` are known here: such modules are taken apart, and every result
+    /// within is observed as the observed module observes it (see [`crate::expand`]). For others
+    /// [`ConvertCustomConfig::set_observed_to_quantized_mapping`] says what they become.
     pub fn set_float_to_observed_mapping(mut self, float: &str, observed: &str) -> Self {
         let canonical = quantir_quant::call_type::canonical;
         self.float_to_observed.insert(canonical(float), canonical(observed));

@@ -10,6 +10,7 @@ use quantir_quant::{
     QConfig, QConfigMapping, Resolution, Rule,
 };
 
+use crate::expand;
 use crate::fx::custom::{PrepareCustomConfig, Standalone};
 use crate::fx::fuse::eval_class;
 use crate::fx::insert::{self, Observers, Weight};
@@ -78,6 +79,15 @@ fn part(
     let observers = d.finish(prefix);
     insert::insert(g, cx, &observers)?;
     insert::mark_float(g, cx, &observers.float)?;
+    for l in leaves.iter().filter(|l| has_observed_form(custom, &l.class)) {
+        let Some(q) = d_qconfig(&calls, &resolved, &observers, l) else { continue };
+        let nodes: Vec<NodeId> =
+            g.nodes().filter(|n| l.nodes.contains(n) && expand::is_known(g.op(*n))).collect();
+        for n in nodes {
+            let parts = expand::expand(g, cx, n)?;
+            expand::observe(g, cx, &parts, &q.activation.spec(0), &q.weight.spec(0))?;
+        }
+    }
     for l in &leaves {
         if let Some(observed) = custom.float_to_observed.get(&*l.class) {
             g.modules.insert(l.path.clone(), observed.as_str().into());
@@ -105,6 +115,11 @@ fn d_qconfig(calls: &[Id], resolved: &[Resolution], observers: &Observers, leaf:
     let at = observers.leaf_calls.iter().find(|(path, _)| *path == leaf.path)?.1;
     let i = calls.iter().position(|&c| c == at)?;
     resolved[i].qconfig.clone()
+}
+
+/// Whether modules of this class are taken apart, with observers inside.
+fn has_observed_form(custom: &PrepareCustomConfig, class: &str) -> bool {
+    custom.float_to_observed.get(class).is_some_and(|o| expand::OBSERVED.contains(&o.as_str()))
 }
 
 /// Modules that are single calls: standalone, custom, and those that are not traced into.
@@ -461,6 +476,7 @@ impl<'a> Decider<'a> {
                 None => needs(self.output_of(from), wants.as_ref(), target.reuse, zeroth),
             };
             let float = self.view.nodes[from].value.is_some_and(|v| *self.g.elem(v) == Elem::F32);
+            let needed = needed && !self.is_taken_apart(from);
             let Some(wants) = wants.filter(|_| needed && float) else { continue };
             let to = self.existing(from, &wants).unwrap_or_else(|| self.add(from, wants));
             self.view.set_arg(id, i, to);
@@ -485,7 +501,22 @@ impl<'a> Decider<'a> {
         id
     }
 
+    /// Whether it is the call of a module that is taken apart, or one of its results: the module observes them itself.
+    fn is_taken_apart(&self, mut id: Id) -> bool {
+        while let (Kind::Item, Some(call)) =
+            (self.view.nodes[id].kind, self.view.nodes[id].args.first().and_then(|a| a.from))
+        {
+            id = call;
+        }
+        let leaf = self.leaf_calls.iter().find(|(_, call)| *call == id);
+        let class = leaf.and_then(|(path, _)| self.g.modules.get(path));
+        class.is_some_and(|c| has_observed_form(self.custom, c))
+    }
+
     fn observe_output(&mut self, id: Id) {
+        if self.is_taken_apart(id) {
+            return;
+        }
         let target = self.targets[id].clone();
         let float = self.view.nodes[id].value.is_some_and(|v| *self.g.elem(v) == Elem::F32);
         let Some(template) = target.output.clone().filter(|t| !t.dynamic && !target.standalone && float)
