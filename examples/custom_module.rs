@@ -30,7 +30,8 @@ graph @main(%x: f32[2,4]) {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut g = parse(MODEL).map_err(|d| d[0].to_string())?;
-    let prepare = PrepareCustomConfig::new().set_float_to_observed_mapping("my.Doubler", "my.ObservedDoubler");
+    let prepare =
+        PrepareCustomConfig::new().set_float_to_observed_mapping("my.Doubler", "my.ObservedDoubler");
     let mapping = get_default_qconfig_mapping("x86")?;
     prepare_fx(&mut g, &mapping, &BackendConfig::named("x86")?, &prepare)?;
     print!("{}", print(&g));
@@ -38,15 +39,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let batch = Tensor::f32(&[2, 4], vec![0.5, -1.0, 2.0, 0.25, 1.5, -0.75, 0.0, 1.0]);
     let calibration = calibrate_by_interpreter(&g, [Ok(vec![batch])], 1)?;
     // The quantized form: a table that maps each integer to itself, under twice the scale.
-    let convert = ConvertCustomConfig::new().set_observed_to_quantized_mapping("my.ObservedDoubler", |e, call| {
-        let x = call.inputs[0];
-        let q = e.ty(x).elem.quant().ok_or("the input is not quantized")?;
-        let (scale, zero) = q.per_tensor().ok_or("the input has more than one scale")?;
-        let twice = Quant::tensor(q.storage, 2.0 * scale, zero);
-        let same: Vec<i64> = (0..256).collect();
-        let table = e.constant(Tensor::from_ints(Elem::Quant(twice.into()), &[256], &same)?, "same");
-        e.op(Qlut {}, [x, table])
-    });
+    let convert =
+        ConvertCustomConfig::new().set_observed_to_quantized_mapping("my.ObservedDoubler", |e, call| {
+            let x = call.inputs[0];
+            let q = e.ty(x).elem.quant().ok_or("the input is not quantized")?;
+            let (scale, zero) = q.per_tensor().ok_or("the input has more than one scale")?;
+            let twice = Quant::tensor(q.storage, 2.0 * scale, zero);
+            let same: Vec<i64> = (0..256).collect();
+            let table = e.constant(Tensor::from_ints(Elem::Quant(twice.into()), &[256], &same)?, "same");
+            e.op(Qlut {}, [x, table])
+        });
     convert_fx(&mut g, &calibration, &convert)?;
     print!("{}", print(&g));
     Ok(())

@@ -71,7 +71,7 @@ attrs! {
     /// points also), or one for all.
     ///
     /// ```qir
-    /// quant row = u8[0:255] scale 0.1 zp 3
+    /// quant !row = u8[0:255] scale 0.1 zp 3
     /// input %t: u8!row[5,3]
     /// %i = const {data=[0,4,2]} : i64[3]
     /// %y = qembedding %i, %t : f32[3,3]
@@ -106,7 +106,7 @@ attrs! {
     /// [`EmbeddingBag`](crate::ops::EmbeddingBag) of the real numbers that the table stands for.
     ///
     /// ```qir
-    /// quant row = u8[0:255] scale 0.1 zp 3
+    /// quant !row = u8[0:255] scale 0.1 zp 3
     /// input %t: u8!row[5,3]
     /// %i = const {data=[0,4,2]} : i64[3]
     /// %o = const {data=[0,2]} : i64[2]

@@ -42,7 +42,8 @@ fn custom(model: &str, engine: Item) -> (PrepareCustomConfig, ConvertCustomConfi
                 let Elem::Quant(q) = &e.ty(x).elem.clone() else { unreachable!("inputs are quantized") };
                 let (scale, zero) = q.per_tensor().expect("activations have one scale");
                 let twice = Elem::Quant(Quant::tensor(q.storage, 2.0 * scale, zero).into());
-                let table = e.constant(Tensor::from_ints(twice, &[256], &(0..256).collect::<Vec<_>>())?, "same");
+                let table =
+                    e.constant(Tensor::from_ints(twice, &[256], &(0..256).collect::<Vec<_>>())?, "same");
                 e.op(quantir_ir::ops::Qlut {}, [x, table])
             });
         }
@@ -268,8 +269,7 @@ fn observers(model: &FxModel, engine: Item, g: &Graph, names: &Names) -> Result<
         if g.is_const(o.x) || !o.op.by.0.starts_with("activation_post_process") {
             continue;
         }
-        let mut users: Vec<String> =
-            g.users(o.out).map(|u| shown_name(g, g.node(u).outs[0], leaf)).collect();
+        let mut users: Vec<String> = g.users(o.out).map(|u| shown_name(g, g.node(u).outs[0], leaf)).collect();
         if g.value(o.out).uses.iter().any(|u| matches!(u, Use::Output(_))) {
             users.push("output".into());
         }
@@ -312,8 +312,11 @@ fn qparams(engine: Item, g: &Graph, c: &Calibration) -> Result<(), String> {
 /// that would put values on the other side of ties from here on.
 fn recorded(engine: Item, c: &mut Calibration) {
     for o in activations(engine) {
-        let Some(e) = c.entries.get_mut(o.at("node").text()).filter(|_| !o.at("scale").is_null()) else { continue };
-        let (scale, zero) = (o.at("scale").list()[0].number() as f32, o.at("zero_point").list()[0].int() as i32);
+        let Some(e) = c.entries.get_mut(o.at("node").text()).filter(|_| !o.at("scale").is_null()) else {
+            continue;
+        };
+        let (scale, zero) =
+            (o.at("scale").list()[0].number() as f32, o.at("zero_point").list()[0].int() as i32);
         if e.quant.per_tensor().is_some_and(|(s, z)| z == zero && (s - scale).abs() <= scale * NEAR) {
             let params = Quant::tensor(e.quant.storage, scale, zero).params;
             e.quant = Quant { params, ..(*e.quant).clone() }.into();
@@ -456,7 +459,8 @@ fn converted(model: &FxModel, engine: Item, g: &Graph, inputs: &[Tensor]) -> Res
     got.sort_by_key(key);
     // Values of equal parameters may come in another order.
     for i in 0..want.len().min(got.len()) {
-        let best = (i..got.len()).filter(|&j| fits(&want[i], &got[j])).min_by_key(|&j| apart(&want[i], &got[j]));
+        let best =
+            (i..got.len()).filter(|&j| fits(&want[i], &got[j])).min_by_key(|&j| apart(&want[i], &got[j]));
         if let Some(j) = best {
             got.swap(i, j);
         }

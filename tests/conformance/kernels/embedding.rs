@@ -7,7 +7,7 @@ use quantir::ir::ops::{EmbeddingBagRowwise, Eval, Infer, Op, Qembedding, Qembedd
 use quantir::ir::quant::choose::choose_float_qparams;
 use quantir::ir::quant::pack;
 use quantir::ir::rowwise::{self, Ends};
-use quantir::ir::{Elem, QParams, Quant, Reason, Storage, Tensor, Zeros};
+use quantir::ir::{QParams, Quant, Reason, Storage, Tensor, Zeros};
 
 use crate::deviations::{Area, Parts};
 use crate::reader::{Golden, Item};
