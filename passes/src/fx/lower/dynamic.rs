@@ -88,14 +88,12 @@ fn one(g: &Graph, n: NodeId) -> Option<Edit> {
 
 /// What is quantized for this run alone, and how.
 fn before(g: &Graph, v: ValueId) -> Option<(ValueId, Input)> {
-    // PyTorch does not lower where several calls read one pair.
-    let alone = g.one_use(v);
     if let Some(f) = g.def::<FakeQuantizeDynamic>(v) {
-        return alone.then_some((f.x, Input::Int8 { reduce_range: f.op.reduce_range }));
+        return Some((f.x, Input::Int8 { reduce_range: f.op.reduce_range }));
     }
     let back = g.def::<Cast>(v).filter(|c| c.op.to == Storage::F32)?;
     let half = g.def::<Cast>(back.x).filter(|c| c.op.to == Storage::F16)?;
-    (alone && g.one_use(back.x)).then_some((half.x, Input::Half))
+    Some((half.x, Input::Half))
 }
 
 /// A weight as it is stored: `i8`, or `f16` before the cast.
