@@ -12,6 +12,7 @@ use quantir::ir::{QParams, Quant, Reason, Storage, Tensor, Zeros};
 use crate::deviations::{Area, Parts};
 use crate::reader::{Array, Golden, Item, storage};
 
+/// T216 NaN, infinities and what wraps in PyTorch, among all formulae of quantization.
 #[test]
 fn every_case() {
     let Some(golden) = Golden::open("quantize") else { return };

@@ -11,6 +11,7 @@ use super::eager::{call, compare, nearest, op, real, text, traced, want};
 use crate::deviations::Area;
 use crate::reader::{Golden, Item};
 
+/// T210 pools and interpolation in 1 to 3 dimensions. T211 norms, with and without scale and shift.
 #[test]
 fn every_case() {
     let Some(golden) = Golden::open("kernels/pool_norm") else { return };
