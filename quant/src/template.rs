@@ -230,6 +230,21 @@ impl fmt::Display for ObserverTemplate {
     }
 }
 
+/// PyTorch's classes, which texts may name instead of the word of the kind.
+const PYTORCH_CLASSES: &[(&str, &str)] = &[
+    ("MinMaxObserver", "minmax"),
+    ("PerChannelMinMaxObserver", "minmax"),
+    ("MovingAverageMinMaxObserver", "moving_average"),
+    ("MovingAveragePerChannelMinMaxObserver", "moving_average"),
+    ("HistogramObserver", "histogram"),
+    ("FixedQParamsObserver", "fixed"),
+    ("PlaceholderObserver", "placeholder"),
+    ("NoopObserver", "noop"),
+    ("RecordingObserver", "recording"),
+    ("ReuseInputObserver", "reuse_input"),
+    ("Identity", "identity"),
+];
+
 impl FromStr for ObserverTemplate {
     type Err = Error;
 
@@ -269,6 +284,7 @@ impl FromStr for ObserverTemplate {
             }
         };
         let storage = Storage::from_word(storage).ok_or_else(|| bad("an unknown storage"))?;
+        let kind = PYTORCH_CLASSES.iter().find(|(class, _)| *class == kind).map_or(kind, |(_, word)| word);
         let mut t = ObserverTemplate::new(kind, storage).args(&args);
         if let Some((lo, hi)) = range {
             t = t.range(lo, hi);
@@ -321,6 +337,10 @@ mod tests {
         ] {
             assert_eq!(t.parse::<ObserverTemplate>().unwrap().to_string(), t);
         }
+        assert_eq!(
+            "MinMaxObserver i8 symmetric".parse::<ObserverTemplate>().unwrap().to_string(),
+            "minmax i8[-128:127] symmetric"
+        );
         assert_eq!(
             "minmax i8".parse::<ObserverTemplate>().unwrap().to_string(),
             "minmax i8[-128:127] affine"
