@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use quantir_ir::{Diag, Reason};
+use quantir_ir::{Diag, Reason, Severity};
 
 /// Any error of quantir's façade.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +13,14 @@ pub enum Error {
     /// Data does not fit the model.
     #[error(transparent)]
     Data(#[from] crate::data::DataError),
-    /// A graph's text or structure is wrong; rendered with the text it refers to.
-    #[error("{0}")]
-    Diags(String),
+    /// Something is wrong with a graph, a recipe or a request; shown with the text it refers to.
+    #[error("{text}")]
+    Diags {
+        /// What is wrong.
+        diags: Vec<Diag>,
+        /// The same for a terminal.
+        text: String,
+    },
     /// A pass failed.
     #[error(transparent)]
     Pass(#[from] quantir_passes::Error),
@@ -71,6 +76,77 @@ pub enum Error {
 
 impl From<Diag> for Error {
     fn from(d: Diag) -> Error {
-        Error::Diags(d.to_string())
+        Error::Diags { text: d.to_string(), diags: vec![d] }
     }
+}
+
+impl Error {
+    /// Diagnostics of a text, rendered with it.
+    pub fn of_text(diags: Vec<Diag>, file: &str, source: &str) -> Error {
+        let text = quantir_ir::render(&diags, Some((file, source)), false);
+        Error::Diags { diags, text }
+    }
+
+    /// The error as diagnostics: those that it holds, else one made from its message and help.
+    pub fn diags(&self) -> Vec<Diag> {
+        use quantir_runtime::{PlanError, RuntimeError};
+        match self {
+            Error::Diags { diags, .. } => diags.clone(),
+            Error::Interp(e) => vec![e.diag().clone()],
+            Error::Quant(quantir_quant::Error::Text(diags)) => diags.clone(),
+            Error::Runtime(RuntimeError::Step(d) | RuntimeError::Plan(PlanError::Node(d)))
+            | Error::Plan(PlanError::Node(d)) => vec![d.clone()],
+            Error::Tensor(r) => vec![r.clone().diag("tensor")],
+            Error::Usage(message, help) => vec![Diag::error("usage", message).help(help)],
+            Error::Pass(e) if !e.diags().is_empty() => e.diags().to_vec(),
+            _ => vec![self.plain()],
+        }
+    }
+
+    /// One diagnostic from what the error shows.
+    fn plain(&self) -> Diag {
+        let code = match self {
+            Error::Model(_) => "model",
+            Error::Data(_) | Error::Label { .. } | Error::Unbatched { .. } => "data",
+            Error::Io { .. } => "io",
+            Error::Pass(_) => "pass",
+            Error::Quant(_) => "quant",
+            _ => "run",
+        };
+        let shown = self.to_string();
+        match shown.split_once("help: ") {
+            Some((message, help)) => Diag::error(code, message.trim()).help(help.trim()),
+            None => Diag::error(code, shown),
+        }
+    }
+
+    /// For programs: an object `{"errors": [...]}` with code, severity, message, place, notes and help of each diagnostic; what is
+    /// not known is `null`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let all: Vec<serde_json::Value> = self.diags().iter().map(json).collect();
+        serde_json::json!({ "errors": all })
+    }
+}
+
+fn json(d: &Diag) -> serde_json::Value {
+    let severity = match d.severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    let labels: Vec<serde_json::Value> = d
+        .labels
+        .iter()
+        .map(|l| serde_json::json!({ "start": l.start, "end": l.end, "text": l.text }))
+        .collect();
+    serde_json::json!({
+        "code": d.code,
+        "severity": severity,
+        "message": d.message,
+        "module": d.path,
+        "source": d.span.as_ref().map(|s| s.to_string()),
+        "labels": labels,
+        "notes": d.notes,
+        "help": d.help,
+    })
 }

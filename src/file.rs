@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use quantir_frontend::{Limits, model_file, onnx, write_atomically};
-use quantir_ir::{Graph, render, text, verify};
+use quantir_ir::{Graph, text, verify};
 
 use crate::error::Error;
 
@@ -20,8 +20,7 @@ pub fn load(path: &Path) -> Result<Graph, Error> {
                 std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
             let name = path.display().to_string();
             let options = text::Options { file: &name, ..text::Options::default() };
-            verify::verify_text(&source, &options)
-                .map_err(|diags| Error::Diags(render::render(&diags, Some((&name, &source)), false)))
+            verify::verify_text(&source, &options).map_err(|diags| Error::of_text(diags, &name, &source))
         }
         _ => Err(Error::Usage(
             format!("{} is no model file that qir knows", path.display()),

@@ -10,65 +10,22 @@
 use std::sync::Arc;
 
 use quantir_ir::Graph;
-use quantir_passes::fx;
 use quantir_passes::pt2e::{self, Prepared, Quantizer};
 use quantir_quant::{Calibration, KernelSupport};
 
 pub use quantir_frontend::trace::nn::{DeQuantStub, FloatFunctional, QuantStub, QuantWrapper};
-pub use quantir_passes::fx::{ConvertCustomConfig, PrepareCustomConfig};
 pub use quantir_quant::defaults::*;
 pub use quantir_quant::{
     BackendConfig, BackendPatternConfig, DTypeConfig, DTypeWithConstraints, ObservationType,
     ObserverTemplate, QConfig, QConfigMapping,
 };
 
+pub use crate::fx::{
+    ConvertCustomConfig, PrepareCustomConfig, convert_fx, convert_to_reference_fx, fuse_fx, prepare_fx,
+};
+
 use crate::error::Error;
 use crate::model::{Calibrated, Float, Integer, Model, Observed, Reference};
-
-/// Fuses as the back end's patterns say (`fuse_fx`; for `fuse_modules` give a back end with the patterns wanted).
-pub fn fuse_fx(model: Model<Float>, backend: &BackendConfig) -> Result<Model<Float>, Error> {
-    let mut g = Arc::unwrap_or_clone(model.shared_graph());
-    fx::fuse_fx(&mut g, backend)?;
-    Model::from_graph(g)
-}
-
-/// Fuses and inserts observers (`prepare_fx`). Example inputs are not needed: types are known.
-///
-/// # Errors
-/// A qconfig that makes no sense, or rules for classes that were fused into one and differ.
-pub fn prepare_fx(
-    model: Model<Float>,
-    mapping: &QConfigMapping,
-    backend: &BackendConfig,
-    custom: &PrepareCustomConfig,
-) -> Result<Model<Observed>, Error> {
-    let mut g = Arc::unwrap_or_clone(model.shared_graph());
-    let report = fx::prepare_fx(&mut g, mapping, backend, custom)?;
-    Ok(Model::observed(g, report))
-}
-
-/// Replaces observers by quantize and dequantize around float ops (`convert_to_reference_fx`).
-///
-/// # Errors
-/// Observers that saw nothing, all of them by name.
-pub fn convert_to_reference_fx(
-    model: Model<Calibrated>,
-    custom: &ConvertCustomConfig,
-) -> Result<Model<Reference>, Error> {
-    let mut g: Graph = model.graph().clone();
-    fx::convert_to_reference_fx(&mut g, model.calibration(), custom)?;
-    Ok(Model::reference(g))
-}
-
-/// As [`convert_to_reference_fx`], then to integer ops wherever this runtime has a kernel (`convert_fx`).
-///
-/// # Errors
-/// As [`convert_to_reference_fx`].
-pub fn convert_fx(model: Model<Calibrated>, custom: &ConvertCustomConfig) -> Result<Model<Integer>, Error> {
-    let mut g: Graph = model.graph().clone();
-    fx::convert_fx(&mut g, model.calibration(), custom)?;
-    Ok(Model::integer(g))
-}
 
 /// Quantizes the given classes dynamically: weights in `i8`, activations while running (`quantize_dynamic`).
 ///

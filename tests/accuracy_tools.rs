@@ -331,3 +331,60 @@ fn equalization_can_be_given_the_worst_layers() {
     let run = |g: &Graph| quantir::ir::interp::run(g, &x, &mut ()).unwrap().remove(0);
     assert!(Metric::Sqnr.of(&run(float.graph()), &run(&g)).unwrap() > 80.0);
 }
+
+/// The command line's tools, and errors as JSON where JSON is asked for.
+#[test]
+fn the_command_line_compares_and_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits");
+    let saved = folder.path().join("digits.qir.safetensors");
+    let (float, data) = digits();
+    let observed = float.prepare(&QConfigMapping::minmax()).unwrap();
+    let calibrated = observed.calibrate(&data, &CalibrateOptions::default()).unwrap();
+    calibrated.convert().unwrap().lower().unwrap().save(&saved).unwrap();
+    let qir = |args: &[&std::ffi::OsStr]| {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_qir")).args(args).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let (onnx, npz) = (dir.join("digits_cnn.onnx"), dir.join("test.npz"));
+    let compare = |data: &Path, extra: &[&str]| {
+        let mut args = vec![
+            "compare".as_ref(),
+            onnx.as_os_str(),
+            saved.as_os_str(),
+            "--data".as_ref(),
+            data.as_os_str(),
+        ];
+        args.extend(extra.iter().map(std::ffi::OsStr::new));
+        qir(&args)
+    };
+    let (code, out, err) = compare(&npz, &["--shadow", "--samples", "16", "--json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(json(&out)["samples"], 16);
+    assert!(json(&out)["layers"][0]["own"]["cosine"].as_f64().unwrap() > 0.9);
+    let (code, out, _) = compare(&npz, &["--samples", "16"]);
+    assert!(code == 0 && out.contains("9 layers over 16 samples"), "{out}");
+
+    let (code, _, err) = compare(Path::new("nothing.npz"), &["--json"]);
+    assert_eq!(code, 1);
+    let first = &json(&err)["errors"][0];
+    assert_eq!(first["code"], "data");
+    assert!(first["message"].as_str().unwrap().contains("nothing.npz"), "{err}");
+
+    let recipe = folder.path().join("advice.toml");
+    let (model, calibration) = (onnx.as_os_str(), dir.join("calibration.npz"));
+    let report = |extra: &[&std::ffi::OsStr]| {
+        let mut args = vec!["report".as_ref(), model, "--calibrate".as_ref(), calibration.as_os_str()];
+        args.extend(["--samples".as_ref(), "32".as_ref()]);
+        args.extend(extra);
+        qir(&args)
+    };
+    let (code, out, err) = report(&["--json".as_ref(), "--recipe".as_ref(), recipe.as_os_str()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(json(&out)["findings"].as_array().unwrap().len(), 4);
+    assert!(QConfigMapping::from_toml(&std::fs::read_to_string(recipe).unwrap()).is_ok());
+    let (_, out, _) = report(&["--table".as_ref(), "--feature".as_ref(), "dynamic".as_ref()]);
+    assert!(out.contains("dynamic_recommended"), "{out}");
+}

@@ -1,7 +1,7 @@
 //! Measures of numeric closeness, and layers of float and quantized models compared by them.
 //!
-//! The quantized models are written here from the recorded parameters, in the reference form, so that what is tested is the
-//! comparison; `fx.rs` tests that conversion gives such models.
+//! Quantized models come both ways: written here from the recorded parameters, so that nothing but the comparison is
+//! tested, and converted from the float model with PyTorch's default mapping and the recorded calibration.
 
 use std::sync::Arc;
 
@@ -13,6 +13,10 @@ use quantir::ir::{Elem, Graph, Loc, Phase, Quant, Shape, Storage, Tensor, Type, 
 use quantir::numeric_suite::{
     Metric, ResultKind, Results, ShadowLayers, add_loggers, add_shadow_loggers,
     extend_logger_results_with_comparison, extract_logger_info, extract_shadow_logger_info, extract_weights,
+};
+use quantir::quantization::{
+    BackendConfig, ConvertCustomConfig, PrepareCustomConfig, convert_fx, fuse_fx,
+    get_default_qconfig_mapping, prepare_fx,
 };
 use quantir::{Model, SessionOptions};
 
@@ -31,10 +35,11 @@ fn every_case() {
         area.case(case.id(), |parts| match case.at("op").text() {
             "metrics" => metrics(case),
             "compare_models" => {
-                let models = Models::of(case);
-                parts.add("weights", models.weights(case));
-                parts.add("activations", models.activations(case));
-                parts.add("shadow_activations", models.shadows(case));
+                for models in [Models::of(case), Models::converted(case)] {
+                    parts.add("weights", models.weights(case));
+                    parts.add("activations", models.activations(case));
+                    parts.add("shadow_activations", models.shadows(case));
+                }
                 Ok(())
             }
             op => Err(format!("no test for `{op}`")),
@@ -185,19 +190,36 @@ impl<'a> Build<'a> {
     }
 }
 
+/// The model of a case, float or quantized.
+fn form(case: Item<'_>, quantized: bool) -> Graph {
+    let phase = if quantized { Phase::Reference } else { Phase::Float };
+    let mut b = Build { g: Graph::new("main", phase), case, quantized };
+    let x = b.g.input("x", Type::f32(&case.at("input").array().shape));
+    let y = if case.id().contains("conv") { b.cnn(x) } else { b.mlp(x) };
+    b.g.output("y", y);
+    let called = b.g.nodes().filter_map(|n| b.g.node(n).loc.path.clone().zip(b.g.node(n).loc.call.clone()));
+    let modules: Vec<_> = called.collect();
+    b.g.modules.extend(modules);
+    b.g
+}
+
 impl Models {
     fn of(case: Item<'_>) -> Models {
-        let input = case.at("input").tensor();
-        let form = |quantized: bool| {
-            let phase = if quantized { Phase::Reference } else { Phase::Float };
-            let mut b = Build { g: Graph::new("main", phase), case, quantized };
-            let x = b.g.input("x", Type::f32(&input.shape));
-            let y = if case.id().contains("conv") { b.cnn(x) } else { b.mlp(x) };
-            b.g.output("y", y);
-            b.g
-        };
-        let float = Model::from_graph(form(false)).unwrap().fuse().unwrap();
-        Models { float: float.shared_graph(), quantized: form(true).into(), input }
+        let float = Model::from_graph(form(case, false)).unwrap().fuse().unwrap();
+        let quantized = form(case, true).into();
+        Models { float: float.shared_graph(), quantized, input: case.at("input").tensor() }
+    }
+
+    fn converted(case: Item<'_>) -> Models {
+        let float = Model::from_graph(form(case, false)).unwrap();
+        let native = BackendConfig::named("native").unwrap();
+        let mapping = get_default_qconfig_mapping(case.at("engine").text()).unwrap();
+        let observed = prepare_fx(float.clone(), &mapping, &native, &PrepareCustomConfig::new()).unwrap();
+        let batches = case.at("calibration").list().into_iter().map(|t| vec![t.tensor()]);
+        let calibrated = observed.calibrate_batches(batches).unwrap();
+        let quantized = convert_fx(calibrated, &ConvertCustomConfig::new()).unwrap().shared_graph();
+        let float = fuse_fx(float, &native).unwrap().shared_graph();
+        Models { float, quantized, input: case.at("input").tensor() }
     }
 
     fn weights(&self, case: Item<'_>) -> Result<(), String> {

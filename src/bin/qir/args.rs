@@ -53,6 +53,22 @@ pub enum Command {
     Report(Report),
 }
 
+impl Command {
+    /// Whether the command was asked for JSON; its errors then are JSON too.
+    pub fn json(&self) -> bool {
+        match self {
+            Command::Quantize(a) => a.json,
+            Command::Bench(a) => a.json,
+            Command::Explain(a) => a.json,
+            Command::Inspect(a) => a.json,
+            Command::Compare(a) => a.json,
+            Command::PlanQuantization(a) => a.json,
+            Command::Report(a) => a.json,
+            Command::Run(_) | Command::Print(_) | Command::Opt(_) | Command::Diff(_) => false,
+        }
+    }
+}
+
 /// How a quantized model comes about.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     }));
     // Usage errors end with exit code 2 inside `parse`.
     let cli = Cli::parse();
+    let json = cli.command.json();
     let done = match cli.command {
         Command::Quantize(a) => quantize::main(a),
         Command::Run(a) => run::main(a),
@@ -57,7 +58,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            warn(&format!("error: {e}"));
+            match json {
+                true => warn(&format!("{:#}", e.to_json())),
+                false => warn(&format!("error: {e}")),
+            }
             ExitCode::FAILURE
         }
     }

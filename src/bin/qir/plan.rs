@@ -1,6 +1,5 @@
 //! `qir plan-quantization`: what a recipe does to each op and tensor, before any data is seen.
 
-use quantir::ir::render::render;
 use quantir::quant::{BackendConfig, defaults};
 use quantir::quantization_plan::{PlannedOp, QuantizationPlan, Rules, plan};
 use quantir::{Error, Float, Model, QConfigMapping, backend};
@@ -44,7 +43,7 @@ fn mapping(a: &Plan, base: QConfigMapping) -> Result<QConfigMapping, Error> {
     QConfigMapping::from_toml_over(&text, base).map_err(|e| match e {
         quantir::quant::Error::Text(diags) => {
             let name = path.display().to_string();
-            Error::Diags(render(&diags, Some((&name, &text)), false))
+            Error::of_text(diags, &name, &text)
         }
         other => other.into(),
     })

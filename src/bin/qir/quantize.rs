@@ -6,7 +6,6 @@ use quantir::backend;
 use quantir::calibrate::CalibrateOptions;
 use quantir::data::{Dataset, Normalize};
 use quantir::evaluate::{Comparison, check_labels, compare};
-use quantir::ir::render::render;
 use quantir::passes::lower::{ExplainRow, explain};
 use quantir::{Error, Float, Model, QConfigMapping, Session, SessionOptions};
 use serde::Serialize;
@@ -131,7 +130,7 @@ fn mapping(a: &Quantize) -> Result<QConfigMapping, Error> {
     QConfigMapping::from_toml_over(&text, base).map_err(|e| match e {
         quantir::quant::Error::Text(diags) => {
             let name = path.display().to_string();
-            Error::Diags(render(&diags, Some((&name, &text)), false))
+            Error::of_text(diags, &name, &text)
         }
         other => other.into(),
     })
