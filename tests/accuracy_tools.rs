@@ -377,7 +377,7 @@ fn the_command_line_compares_and_reports() {
     let (model, calibration) = (onnx.as_os_str(), dir.join("calibration.npz"));
     let report = |extra: &[&std::ffi::OsStr]| {
         let mut args = vec!["report".as_ref(), model, "--calibrate".as_ref(), calibration.as_os_str()];
-        args.extend(["--samples".as_ref(), "32".as_ref()]);
+        args.extend(["--samples", "32"].map(std::ffi::OsStr::new));
         args.extend(extra);
         qir(&args)
     };

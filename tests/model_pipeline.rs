@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use quantir::calibrate::CalibrateOptions;
 use quantir::data::{Dataset, Normalize};
 use quantir::evaluate::{argmax_rows, compare};
-use quantir::{Float, Integer, Isa, Model, QConfigMapping, SessionOptions, convert_fx, prepare_fx};
+use quantir::{Float, Integer, Isa, Model, QConfigMapping, SessionOptions};
 
 fn digits(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits").join(file)
@@ -19,8 +19,9 @@ fn quantized() -> Model<Integer> {
     let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
     let mut data = open("calibration.npz", &model);
     data.truncate(64);
-    let observed = prepare_fx(model, &QConfigMapping::native()).unwrap();
-    convert_fx(observed.calibrate(&data, &CalibrateOptions::default()).unwrap()).unwrap()
+    let observed = model.fuse().unwrap().prepare(&QConfigMapping::native()).unwrap();
+    let calibrated = observed.calibrate(&data, &CalibrateOptions::default()).unwrap();
+    calibrated.convert().unwrap().lower().unwrap()
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn calibration_does_not_depend_on_the_number_of_threads() {
     let model = Model::<Float>::load(&digits("digits_cnn.onnx")).unwrap();
     let mut data = open("calibration.npz", &model);
     data.truncate(24);
-    let observed = prepare_fx(model, &QConfigMapping::native()).unwrap();
+    let observed = model.fuse().unwrap().prepare(&QConfigMapping::native()).unwrap();
     let with = |threads| {
         let options = CalibrateOptions { threads: Some(threads), ..CalibrateOptions::default() };
         observed.clone().calibrate(&data, &options).unwrap().calibration().to_string()
