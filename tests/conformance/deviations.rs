@@ -63,6 +63,11 @@ impl Parts {
         self.0.push((name, outcome));
     }
 
+    /// The names of the parts that failed.
+    pub fn failed(&self) -> Vec<&'static str> {
+        self.0.iter().filter(|(_, outcome)| outcome.is_err()).map(|(name, _)| *name).collect()
+    }
+
     /// Adds the parts of `other` under one name.
     pub fn extend(&mut self, name: &'static str, other: Parts) {
         self.0.extend(other.0.into_iter().map(|(_, outcome)| (name, outcome)));

@@ -1,13 +1,15 @@
 //! Models written in Rust against the same models in PyTorch: names, calls, modules and float outputs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use quantir::frontend::trace::{CallKind, Trace};
 use quantir_ir::interp::run;
 use quantir_quant::call_type::canonical;
 
-use super::compare::compare_graph;
+use super::compare::{compare, compare_graph};
 use super::load::{FxModel, models};
 use super::models::traced;
-use crate::deviations::Area;
+use crate::deviations::Parts;
 use crate::reader::Item;
 
 #[test]
@@ -28,19 +30,16 @@ fn models_in_rust() {
     assert_eq!(count, dirs.len(), "golden models that are not written in Rust");
 }
 
-/// Models written in Rust pass every stage as those read from PyTorch's graphs do.
+/// Models written in Rust fare at every stage on every engine as those read from PyTorch's graphs, which `every_model`
+/// holds to the recorded results.
 #[test]
 fn models_in_rust_on_every_engine() {
-    let models = models();
-    if models.is_empty() {
-        return;
-    }
-    let mut area = Area::new("fx");
-    for dir in models {
+    let mut bad = Vec::new();
+    for dir in models() {
         let model = FxModel::open(&dir);
         for engine in model.root().at("engines").list() {
-            let id = format!("{}.{}", model.name, engine.at("engine").text());
-            area.case(&id, |parts| {
+            let read = outcome(|parts| compare(&model, engine, parts));
+            let traced = outcome(|parts| {
                 let t = traced(&model.name, &model).ok_or("not written in Rust")??;
                 let called = t.calls.iter().filter_map(|c| Some((c, t.graph.name_of(c.value?))));
                 let aliases = called
@@ -49,9 +48,20 @@ fn models_in_rust_on_every_engine() {
                     .collect();
                 compare_graph(&model, t.graph, &aliases, engine, parts)
             });
+            if read != traced {
+                let id = format!("{}.{}", model.name, engine.at("engine").text());
+                bad.push(format!("{id}: read from PyTorch {read:?}, written in Rust {traced:?}"));
+            }
         }
     }
-    area.finish();
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// What went wrong, and in which parts.
+fn outcome(run: impl FnOnce(&mut Parts) -> Result<(), String>) -> (Option<String>, Vec<&'static str>) {
+    let mut parts = Parts::default();
+    let whole = catch_unwind(AssertUnwindSafe(|| run(&mut parts)));
+    (whole.unwrap_or_else(|_| Err("panic".into())).err(), parts.failed())
 }
 
 fn check(model: &FxModel, t: &Trace) -> Result<(), String> {
