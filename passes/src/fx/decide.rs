@@ -30,9 +30,14 @@ pub(super) fn prepare(
     custom: &PrepareCustomConfig,
 ) -> Result<PrepareReport, Diag> {
     let mut report = PrepareReport::default();
-    part(g, cx, (mapping, backend, custom), None, &mut report)?;
+    let mut unruled = Vec::new();
+    part(g, cx, (mapping, backend, custom), None, &mut report, &mut unruled)?;
     for r in &report.float {
         cx.reject(g, r.node, r.reason.clone());
+    }
+    let marked = insert::mark_float(g, cx, &unruled)?;
+    for r in &mut report.float {
+        r.node = marked.get(&r.node).copied().unwrap_or(r.node);
     }
     g.advance(Phase::Observed);
     Ok(report)
@@ -47,6 +52,7 @@ fn part(
     (mapping, backend, custom): Config,
     within: Option<&Leaf>,
     report: &mut PrepareReport,
+    unruled: &mut Vec<NodeId>,
 ) -> Result<(), Diag> {
     let mapping = fused_rules(g, mapping, backend)?;
     for (rule, q) in mapping.rules() {
@@ -78,7 +84,7 @@ fn part(
     let prefix = within.map_or(String::new(), |l| format!("{}.", l.path));
     let observers = d.finish(prefix);
     insert::insert(g, cx, &observers)?;
-    insert::mark_float(g, cx, &observers.float)?;
+    unruled.extend(&observers.float);
     for l in leaves.iter().filter(|l| has_observed_form(custom, &l.class)) {
         let Some(q) = d_qconfig(&calls, &resolved, &observers, l) else { continue };
         let nodes: Vec<NodeId> =
@@ -104,7 +110,7 @@ fn part(
             }
         };
         let backend = config.backend_config.as_ref().unwrap_or(backend);
-        part(g, cx, (&own, backend, &config.prepare_custom_config), Some(&leaf), report)?;
+        part(g, cx, (&own, backend, &config.prepare_custom_config), Some(&leaf), report, unruled)?;
         insert::fence(g, cx, &leaf, &config.prepare_custom_config)?;
     }
     Ok(())
@@ -448,6 +454,12 @@ impl<'a> Decider<'a> {
         let mut at = id;
         while let Kind::Observer(_) = self.view.nodes[at].kind {
             at = self.view.nodes[at].args[0].from?;
+        }
+        if self.view.nodes[at].kind == Kind::Item {
+            // What a custom module gives is quantized already.
+            let call = self.view.nodes[at].args[0].from?;
+            let custom = self.of[call].is_some_and(|m| self.matches[m].config.is_none());
+            at = if custom { call } else { at };
         }
         self.targets.get(at).and_then(|t| t.output.as_ref())
     }

@@ -110,7 +110,14 @@ fn one(
 /// Says of calls that no qconfig applies to them although what is around them is observed: lowering leaves those alone.
 ///
 /// Their call type gets the prefix [`FLOAT`], so that it is none that has a quantized form.
-pub(crate) fn mark_float(g: &mut Graph, cx: &mut PassCx, calls: &[NodeId]) -> Result<(), Diag> {
+///
+/// Returns the nodes that take their places.
+pub(crate) fn mark_float(
+    g: &mut Graph,
+    cx: &mut PassCx,
+    calls: &[NodeId],
+) -> Result<HashMap<NodeId, NodeId>, Diag> {
+    let mut marked = HashMap::new();
     for &n in calls {
         let node = g.node(n);
         let (Some(call), &[out]) = (&node.loc.call, node.outs.as_slice()) else { continue };
@@ -119,11 +126,10 @@ pub(crate) fn mark_float(g: &mut Graph, cx: &mut PassCx, calls: &[NodeId]) -> Re
         let new = e.op(node.op.clone(), node.ins.iter().copied()).map_err(|r| r.diag("prepare"))?;
         e.name(new, g.name_of(out)).replace_uses(out, new, g.value(out).uses.to_vec());
         let edit = e.finish();
-        if cx.apply(g, "mark-float", n, edit)?.is_none() {
-            break;
-        }
+        let Some(done) = cx.apply(g, "mark-float", n, edit)? else { break };
+        marked.extend(done.new.first().map(|&new| (n, new)));
     }
-    Ok(())
+    Ok(marked)
 }
 
 /// Keeps what is behind a standalone module that gives floats from being fused with what is in it.

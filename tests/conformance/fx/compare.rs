@@ -387,8 +387,15 @@ fn reference_structure(model: &FxModel, engine: Item, g: &Graph) -> Result<(), S
     }
     if leaf(&model.name) == Some("inner") {
         // What is inside a standalone module is a graph of its own there.
-        let near = |p: &(f32, i32)| want.iter().any(|w| (w.0 - p.0).abs() <= w.0 * NEAR && w.1 == p.1);
-        got.retain(near);
+        let near = |w: &(f32, i32), p: &(f32, i32)| (w.0 - p.0).abs() <= w.0 * NEAR && w.1 == p.1;
+        let mut left = want.clone();
+        got.retain(|p| match left.iter().position(|w| near(w, p)) {
+            Some(i) => {
+                left.remove(i);
+                true
+            }
+            None => false,
+        });
     }
     same_pairs(&want, &got)
 }
