@@ -124,7 +124,7 @@ fn statistics(c: Item) -> Result<Vec<Tensor>, String> {
             let q = elem.quant().ok_or("a quantized result")?;
             let n: usize = dims.iter().map(|&d| x.shape[d as usize]).product();
             real(&[&x], q, |v| {
-                let d = v[0].sub(&v[0].mean(&dims, true));
+                let d = v[0].sub(v[0].mean(&dims, true));
                 d.mul(&d).sum(&dims, false).div((n - 1) as f32).sqrt()
             })
         }
