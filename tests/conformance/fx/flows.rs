@@ -34,7 +34,7 @@ fn quantized<I: Inputs, O: Outputs>(
     let n: usize = dims.iter().product();
     let x = Tensor::f32(dims, (0..n).map(|i| i as f32 / n as f32 - 0.5).collect());
     let batches = [Ok(vec![x])];
-    let calibration = calibrate_by_interpreter(&g, batches.into_iter(), 1).unwrap_or_else(|d| shown(d));
+    let calibration = calibrate_by_interpreter(&g, batches, 1).unwrap_or_else(|d| shown(d));
     fx::convert_fx(&mut g, &calibration, &ConvertCustomConfig::new()).unwrap_or_else(|d| shown(d));
     g
 }
