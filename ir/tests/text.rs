@@ -84,6 +84,8 @@ quant !w = i8[-127:127] axis 0 scale [1,2] zp 0
 quant !q0 = i32[-2147483648:2147483647] product(!\"a b\", !w)
 observer $o = moving_average(0.01,3) u8[0:127] affine
 observer $\"w/0\" = minmax i8[-128:127] symmetric(0)
+observer $p = placeholder f16 affine dynamic
+observer $t = minmax u4[0:15] float_qparams(0) eps 0.25 custom_range
 graph @main(%x: u8!\"a b\"[N,2], %g: i4!g[2,96], %d: u8!d[], %w: i8!w[2], %b: i32!q0[2]) {
   return %x as \"output/0\", %x
 }
