@@ -82,6 +82,7 @@ pub(crate) fn store(x: &Eval, data: impl Iterator<Item = i32>) -> Result<Vec<Ten
 pub(crate) fn finish_sums(
     x: &Eval,
     act: &Act,
+    bias: Option<&Tensor>,
     mut sums: Vec<i32>,
     (channels, area): (usize, usize),
     residual: impl Fn(usize) -> f32,
@@ -93,7 +94,7 @@ pub(crate) fn finish_sums(
     let count = w.count().unwrap_or(1).max(1);
     let product: Vec<f32> = (0..channels).map(|c| sx * w.scale(c % count)).collect();
     let (mut ints, mut steps) = (vec![0; channels], vec![0.0; channels]);
-    match x.opt(2) {
+    match bias {
         Some(b) if b.quant().is_some() => ints = b.data::<i32>()?.into_owned(),
         Some(b) => {
             let each = w.axis().is_some();

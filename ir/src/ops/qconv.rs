@@ -6,11 +6,10 @@ use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
 use crate::ops::grid::{Grid, conv_sums};
-use crate::ops::integer::{Output, centred, finish_sums, nothing, params};
-use crate::ops::operand::{accumulator_bias, agree, declared_per_tensor, per_tensor, recheck, weight};
+use crate::ops::integer::{centred, finish_sums, nothing};
+use crate::ops::operand::{accumulator_bias, declared_per_tensor, per_tensor, recheck, weight};
 use crate::ops::window::{Windows, conv_shape};
 use crate::ops::{Eval, Infer, OpDef, one};
-use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
@@ -25,10 +24,6 @@ attrs! {
     /// `clamp(rne((f32(sum) + bias/s) · m) + zero_y)` for an `f32` bias, which is `bias·(1/s)` where the weight has one scale;
     /// the clamp is the range of the result, narrowed by the bounds of `act`, quantized. Other activations are those of
     /// `(f32(sum) + bias/s) · s`, a real number. These are PyTorch's formulae on x86.
-    ///
-    /// A residual has the result's shape, one scale and at most 16 bits. Before rounding and activation it adds
-    /// `f32(r − zero_r)·(scale_r / scale_y)`, or `f32(r − zero_r)·scale_r` to a real number (PyTorch `conv2d_add`,
-    /// `conv2d_add_relu`).
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -55,7 +50,7 @@ attrs! {
         act: Act = Act::None,
     }
 }
-operands! { Qconv as QconvView { x: One, weight: One, bias: Maybe, residual: Maybe } }
+operands! { Qconv as QconvView { x: One, weight: One, bias: Maybe } }
 impl Qconv {
     /// Number of spatial axes.
     fn rank(&self) -> usize {
@@ -85,33 +80,28 @@ impl OpDef for Qconv {
         if let Some(b) = x.opt(2) {
             accumulator_bias(b, xq, wq, &shape[1])?;
         }
-        if let Some(r) = x.opt(3) {
-            per_tensor(op, "residual", r)?;
-            if r.rank() != shape.rank() || !r.shape.0.iter().zip(&shape.0).all(|(a, b)| agree(a, b)) {
-                return Err(Reason::new(format!(
-                    "the residual is {r}, but the result has the shape {shape}"
-                )));
-            }
-        }
         one(Type::new(Elem::Quant(yq.clone()), shape))
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         recheck(self, x)?;
-        let (input, w) = (x.tensor(0)?, x.tensor(1)?);
-        let shape = x.shape(0)?;
-        let grid = Grid::new(&input.shape[2..], &shape[2..], &w.shape[2..], &self.windows());
-        let sizes = (shape[0], input.shape[1]);
-        let outputs = (shape[1], self.groups as usize);
-        let sums =
-            conv_sums(&grid, sizes, outputs, &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
-                a.wrapping_add(x.wrapping_mul(w))
-            });
-        let at = (shape[1], grid.outputs());
-        let Some(r) = x.opt(3) else { return finish_sums(x, &self.act, sums, at, nothing) };
-        let out = Output::new(x, &self.act)?;
-        let (_, scale, _) = params(&r.elem)?;
-        let m = if out.is_curved() { scale } else { quant::multiplier(scale, out.scale) };
-        let r = centred(r)?;
-        finish_sums(x, &self.act, sums, at, |i| r[i] as f32 * m)
+        let (sums, at) = integer_sums(x, &self.windows(), self.groups)?;
+        finish_sums(x, &self.act, x.opt(2), sums, at, nothing)
     }
+}
+
+/// The accumulators of a convolution of quantized x and weight without bias; channels and elements of a plane.
+pub(crate) fn integer_sums(
+    x: &Eval,
+    by: &Windows,
+    groups: u32,
+) -> Result<(Vec<i32>, (usize, usize)), Reason> {
+    let (input, w) = (x.tensor(0)?, x.tensor(1)?);
+    let shape = x.shape(0)?;
+    let grid = Grid::new(&input.shape[2..], &shape[2..], &w.shape[2..], by);
+    let sizes = (shape[0], input.shape[1]);
+    let outputs = (shape[1], groups as usize);
+    let sums = conv_sums(&grid, sizes, outputs, &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
+        a.wrapping_add(x.wrapping_mul(w))
+    });
+    Ok((sums, (shape[1], grid.outputs())))
 }

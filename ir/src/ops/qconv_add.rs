@@ -4,8 +4,12 @@ use crate::attr::{Pads, PerAxis};
 use crate::diag::Reason;
 use crate::graph::Phase;
 use crate::ops::act::Act;
-use crate::ops::operand::{declared_per_tensor, per_tensor, recheck, weight};
-use crate::ops::{Add, Conv, Eval, Infer, OpDef, one};
+use crate::ops::integer::{Output, centred, finish_sums, params};
+use crate::ops::operand::{accumulator_bias, agree, declared_per_tensor, per_tensor, recheck, weight};
+use crate::ops::qconv::integer_sums;
+use crate::ops::window::{Windows, conv_shape};
+use crate::ops::{Eval, Infer, OpDef, one};
+use crate::quant;
 use crate::tensor::Tensor;
 use crate::types::{Elem, Type};
 use crate::{attrs, operands};
@@ -14,7 +18,9 @@ attrs! {
     /// Convolution of quantized x and weight, plus a quantized `other` of the result's shape, then `act`, rounded once (PyTorch
     /// `quantized::conv2d_add` and `conv2d_add_relu`).
     ///
-    /// The arithmetic is that of `conv`, `add` and `act` on dequantized operands; the bias is `f32`.
+    /// All have one scale, as of [`Qconv`](crate::ops::Qconv), and the arithmetic is that of `qconv`, with
+    /// `f32(other − zero_other)·(scale_other / scale_y)` added before rounding. An activation that is no clamp is that of a real
+    /// number, to which `f32(other − zero_other)·scale_other` was added. The bias is as of `qconv`.
     ///
     /// ```qir
     /// quant !x = u8[0:255] scale 0.05 zp 128
@@ -42,34 +48,11 @@ attrs! {
 operands! { QconvAdd as QconvAddView { x: One, weight: One, other: One, bias: Maybe } }
 
 impl QconvAdd {
-    fn conv(&self) -> Conv {
-        Conv {
-            rank: self.rank,
-            stride: self.stride.clone(),
-            pad: self.pad.clone(),
-            dilation: self.dilation.clone(),
-            groups: self.groups,
-            act: Act::None,
-        }
+    fn rank(&self) -> usize {
+        (self.rank as usize).clamp(1, 3)
     }
-    /// The type of convolution and sum on floats.
-    fn float_type(&self, x: &Infer) -> Result<Type, Reason> {
-        let real = |i: usize| x.opt(i).map(|t| Type::new(Elem::F32, t.shape.clone()));
-        let ins = [real(0), real(1), x.opt(3).cloned()];
-        let ins: Vec<Option<&Type>> = ins.iter().map(Option::as_ref).collect();
-        let conv = self.conv().infer(&Infer { ins: &ins, declared: &[] })?;
-        let other = real(2);
-        let sum = Add { act: Act::None };
-        let y = sum
-            .infer(&Infer { ins: &[conv.first(), other.as_ref()], declared: &[] })?
-            .pop()
-            .ok_or("no result")?;
-        if conv.first() != Some(&y) {
-            return Err(Reason::new(format!(
-                "`other` has another shape than the result {y} of the convolution"
-            )));
-        }
-        Ok(y)
+    fn windows(&self) -> Windows<'_> {
+        Windows { stride: &self.stride, pad: &self.pad, dilation: &self.dilation, ceil: false }
     }
 }
 
@@ -84,24 +67,31 @@ impl OpDef for QconvAdd {
         self
     }
     fn infer(&self, x: &Infer) -> Result<Vec<Type>, Reason> {
-        per_tensor(self.name(), "input", x.ty(0)?)?;
-        weight(self.name(), x.ty(1)?)?;
-        per_tensor(self.name(), "other", x.ty(2)?)?;
-        let yq = declared_per_tensor(self.name(), x)?.clone();
-        one(Type::new(Elem::Quant(yq), self.float_type(x)?.shape))
+        let (input, w, other) = (x.ty(0)?, x.ty(1)?, x.ty(2)?);
+        let op = self.name();
+        let xq = per_tensor(op, "input", input)?;
+        let wq = weight(op, w)?;
+        per_tensor(op, "other", other)?;
+        let yq = declared_per_tensor(op, x)?;
+        let shape = conv_shape(op, self.rank(), input, w, self.groups, &self.windows())?;
+        if other.rank() != shape.rank() || !other.shape.0.iter().zip(&shape.0).all(|(a, b)| agree(a, b)) {
+            return Err(Reason::new(format!(
+                "`other` is {other}, but the result of the convolution has the shape {shape}"
+            )));
+        }
+        if let Some(b) = x.opt(3) {
+            accumulator_bias(b, xq, wq, &shape[1])?;
+        }
+        one(Type::new(Elem::Quant(yq.clone()), shape))
     }
     fn eval(&self, x: &Eval) -> Result<Vec<Tensor>, Reason> {
         recheck(self, x)?;
-        let out = x.out(0)?;
-        let q = out.elem.quant().ok_or("the result must be quantized")?;
-        let float = [Type::new(Elem::F32, out.shape.clone())];
-        let (input, w, other) =
-            (x.tensor(0)?.dequantize()?, x.tensor(1)?.dequantize()?, x.tensor(2)?.dequantize()?);
-        let conv = self.conv().eval(&Eval { ins: &[Some(&input), Some(&w), x.opt(3)], outs: &float })?;
-        let conv = conv.first().ok_or("no result")?;
-        let sum = Add { act: self.act.clone() };
-        let y =
-            sum.eval(&Eval { ins: &[Some(conv), Some(&other)], outs: &float })?.pop().ok_or("no result")?;
-        one(y.quantize(q)?)
+        let out = Output::new(x, &self.act)?;
+        let other = x.tensor(2)?;
+        let (_, scale, _) = params(&other.elem)?;
+        let m = if out.is_curved() { scale } else { quant::multiplier(scale, out.scale) };
+        let other = centred(other)?;
+        let (sums, at) = integer_sums(x, &self.windows(), self.groups)?;
+        finish_sums(x, &self.act, x.opt(3), sums, at, |i| other[i] as f32 * m)
     }
 }

@@ -99,7 +99,7 @@ impl OpDef for QconvTranspose {
             scatter_sums(&self.slots(), (input, w), &shape, &data, &kernel, |a: i32, x: i32, w: i32| {
                 a.wrapping_add(x.wrapping_mul(w))
             });
-        finish_sums(x, &self.act, sums, (shape[1], shape[2..].iter().product()), nothing)
+        finish_sums(x, &self.act, x.opt(2), sums, (shape[1], shape[2..].iter().product()), nothing)
     }
 }
 

@@ -58,6 +58,6 @@ impl OpDef for Qlinear {
         let sums = linear_sums((input, w), &centred(input)?, &centred(w)?, |a: i32, x: i32, w: i32| {
             a.wrapping_add(x.wrapping_mul(w))
         });
-        finish_sums(x, &self.act, sums, (w.shape[0], 1), nothing)
+        finish_sums(x, &self.act, x.opt(2), sums, (w.shape[0], 1), nothing)
     }
 }

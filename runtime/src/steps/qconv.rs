@@ -83,9 +83,6 @@ fn requant(
 /// Builds `qconv1d`, `qconv2d`, `qconv3d`.
 pub(super) fn conv(site: &Site) -> Result<Built, String> {
     let Op::Qconv(op) = site.op else { return Err("expected `qconv`".into()) };
-    if site.ins.len() > 3 && site.ins[3].is_some() {
-        return Err("there is no kernel with a residual".into());
-    }
     let (x, w, y) = (site.operand(0)?, site.constant(1)?, site.out(0)?);
     let by = (&op.stride, &op.pad, &op.dilation);
     let g = shape::conv(x.dims(), &w.shape, by, op.groups as usize)?;

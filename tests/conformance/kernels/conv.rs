@@ -3,7 +3,7 @@
 use quantir::ir::Tensor;
 use quantir::ir::attr::{Pads, PerAxis};
 use quantir::ir::ops::dynamic::{ConvDynamic, quantized_by_range};
-use quantir::ir::ops::{Act, Qconv, QconvTranspose};
+use quantir::ir::ops::{Act, Qconv, QconvAdd, QconvTranspose};
 
 use super::run::{Build, codes, engine_out, floats, judge, result_quant};
 use crate::deviations::{Area, Parts};
@@ -62,10 +62,13 @@ fn one(case: Item, parts: &mut Parts) -> Result<(), String> {
         let out_pad = per_axis(case, "output_padding");
         let op = QconvTranspose { rank, stride, pad, out_pad, dilation, groups, act };
         b.op(op, &[Some(x), Some(weight), bias], Some(&y))
+    } else if !residual.is_null() {
+        let op = QconvAdd { rank, stride, pad, dilation, groups, act };
+        let residual = b.input(residual.tensor());
+        b.op(op, &[Some(x), Some(weight), Some(residual), bias], Some(&y))
     } else {
         let op = Qconv { rank, stride, pad, dilation, groups, act };
-        let residual = (!residual.is_null()).then(|| b.input(residual.tensor()));
-        b.op(op, &[Some(x), Some(weight), bias, residual], Some(&y))
+        b.op(op, &[Some(x), Some(weight), bias], Some(&y))
     };
     judge(case, outcome.and_then(|v| b.finish(v, kernel)), |y| match case.at("reference") {
         reference if !reference.is_null() => codes(y, reference, 0),
