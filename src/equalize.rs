@@ -155,7 +155,7 @@ impl Hook for Watch {
     fn value(&mut self, g: &Graph, v: ValueId, t: &Tensor) {
         for s in self.seen.iter_mut().filter(|s| s.input == v) {
             if let Err(r) = s.stats.see(t) {
-                self.error.get_or_insert(r.diag("equalize").at(&g.node(s.node).loc));
+                self.error.get_or_insert(r.diag("data").at(&g.node(s.node).loc));
             }
         }
     }

@@ -226,11 +226,6 @@ impl Model<Reference> {
 }
 
 impl Model<Integer> {
-    /// A graph of phase integer.
-    pub(crate) fn integer(graph: Graph) -> Model<Integer> {
-        Model::with(Arc::new(graph), Integer)
-    }
-
     /// Loads a quantized model.
     pub fn load(path: &Path) -> Result<Model<Integer>, Error> {
         let graph = file::load(path)?;

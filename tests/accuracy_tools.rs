@@ -388,3 +388,29 @@ fn the_command_line_compares_and_reports() {
     let (_, out, _) = report(&["--table".as_ref(), "--feature".as_ref(), "dynamic".as_ref()]);
     assert!(out.contains("dynamic_recommended"), "{out}");
 }
+
+/// Errors of the façade are diagnostics with a code each.
+#[test]
+fn errors_are_diagnostics() {
+    let code = |e: quantir::Error| e.diags()[0].code;
+    assert_eq!(code(ModelReport::new(fc().into(), vec![]).err().unwrap()), "usage");
+    assert_eq!(code(quantir::ir::Reason::new("two shapes").into()), "tensor");
+
+    let x = |n: usize| Tensor::f32(&[1, n], vec![1.0; n]);
+    let g = Arc::new(graph("dim N = 1..\ninput %x: f32[1,N]\n%a = relu %x : f32[1,N]"));
+    let mut loggers = add_loggers("a", g.clone(), "b", g, &SessionOptions::default()).unwrap();
+    loggers.run(&[x(2)]).unwrap();
+    let mut results = extract_logger_info(&loggers);
+    let entry = results.layers["a"].values_mut().next().unwrap().get_mut("b").unwrap();
+    entry[0].values[0] = x(3);
+    let e = quantir::numeric_suite::extend_logger_results_with_comparison(
+        &mut results,
+        "a",
+        "b",
+        Metric::Kl,
+        "kl",
+    );
+    let d = e.unwrap_err();
+    assert_eq!(d.code, "compare");
+    assert!(d.message.contains("shape [1, 2] cannot be compared with one of shape [1, 3]"), "{d}");
+}
