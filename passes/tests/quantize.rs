@@ -244,5 +244,5 @@ fn calibrations_are_values() {
     convert(&mut reference, &again).unwrap();
     assert_eq!(print(&reference), print(&s.reference));
     let e = convert(&mut s.observed.clone(), &Calibration::default()).unwrap_err();
-    assert!(e.notes.iter().any(|n| n.contains("`$act0` at `%x.o` was not calibrated")), "{e}");
+    assert!(e.notes.iter().any(|n| n.contains("`$act0` at `%x.o` has seen 0 samples")), "{e}");
 }

@@ -251,7 +251,8 @@ fn compare(mut ours: Results, golden: Item<'_>, steps: f64) -> Result<(), String
     }
     let mut want: Vec<&str> = golden.members().iter().map(|m| m.0).collect();
     let mut have: Vec<&str> = ours.layers.keys().map(String::as_str).collect();
-    (want.sort_unstable(), have.sort_unstable());
+    want.sort_unstable();
+    have.sort_unstable();
     if have != want {
         return Err(format!("layers {have:?}, recorded {want:?}"));
     }

@@ -143,7 +143,7 @@ fn leaves(g: &Graph, custom: &PrepareCustomConfig, within: Option<&Leaf>) -> Vec
             let leaf = Leaf::find(g, path, class);
             // A module of PyTorch's own is one call anyway.
             let one = |n: &NodeId| g.node(*n).loc.call.as_deref() == Some(&**class);
-            if !leaf.nodes.is_empty() && !(custom.is_leaf(path, class) && leaf.nodes.iter().all(one)) {
+            if !(leaf.nodes.is_empty() || custom.is_leaf(path, class) && leaf.nodes.iter().all(one)) {
                 found.push(leaf);
             }
         }
@@ -215,7 +215,7 @@ fn fused_classes(backend: &BackendConfig) -> IndexMap<String, Vec<String>> {
             other => other.to_string(),
         };
         let is_sum = |op: &str| matches!(op, "torch.add" | "operator.add");
-        let members = c.pattern.ops().filter(|op| !is_sum(op) && !(folds && op.contains("BatchNorm")));
+        let members = c.pattern.ops().filter(|op| !(is_sum(op) || folds && op.contains("BatchNorm")));
         all.entry(fused).or_insert_with(|| members.map(module).collect());
     }
     all

@@ -100,10 +100,10 @@ impl Quantizer for X86InductorQuantizer {
     fn annotate(&self, g: &Graph, to: &mut Annotations) -> Result<(), Diag> {
         let mut result: Vec<NodeId> = Vec::new();
         for n in g.nodes() {
-            if let (Op::Conv(_), Some(c)) = (g.op(n), self.config(g, n)) {
-                if !c.is_dynamic() {
-                    self.conv_add(g, to, c, n, &mut result);
-                }
+            if let (Op::Conv(_), Some(c)) = (g.op(n), self.config(g, n))
+                && !c.is_dynamic()
+            {
+                self.conv_add(g, to, c, n, &mut result);
             }
         }
         for n in g.nodes() {
@@ -157,10 +157,10 @@ fn inputs(g: &Graph, c: &X86InductorConfig, n: NodeId) -> QuantizationAnnotation
 /// The activation function that a compiler fuses behind `n`.
 fn unary_after(g: &Graph, n: NodeId) -> Option<NodeId> {
     let user = g.sole_user(*g.node(n).outs.first()?)?;
-    let fits = match g.op(user) {
-        Op::Relu(_) | Op::LeakyRelu(_) | Op::Tanh(_) | Op::Gelu(_) | Op::HardSwish(_) | Op::Clip(_) => true,
-        _ => false,
-    };
+    let fits = matches!(
+        g.op(user),
+        Op::Relu(_) | Op::LeakyRelu(_) | Op::Tanh(_) | Op::Gelu(_) | Op::HardSwish(_) | Op::Clip(_)
+    );
     fits.then_some(user)
 }
 

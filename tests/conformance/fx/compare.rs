@@ -237,8 +237,8 @@ fn shown_name(g: &Graph, v: ValueId, leaf: Option<&str>) -> String {
     match (leaf, path) {
         (Some(l), _) if name.strip_prefix(l).is_some_and(|r| r.starts_with('.')) => l.into(),
         (Some(l), Some(p)) if *p == *l || p.strip_prefix(l).is_some_and(|r| r.starts_with('.')) => l.into(),
-        // Indexing is cut by cut here.
-        _ => name.split(".cut").next().unwrap_or(&name).into(),
+        // Indexing is part by part here.
+        _ => name.split(".part").next().unwrap_or(&name).into(),
     }
 }
 
@@ -465,9 +465,8 @@ fn converted(model: &FxModel, engine: Item, g: &Graph, inputs: &[Tensor]) -> Res
     want.sort_by_key(key);
     got.sort_by_key(key);
     // Values of equal parameters may come in another order.
-    for i in 0..want.len().min(got.len()) {
-        let best =
-            (i..got.len()).filter(|&j| fits(&want[i], &got[j])).min_by_key(|&j| apart(&want[i], &got[j]));
+    for (i, w) in want.iter().enumerate() {
+        let best = (i..got.len()).filter(|&j| fits(w, &got[j])).min_by_key(|&j| apart(w, &got[j]));
         if let Some(j) = best {
             got.swap(i, j);
         }

@@ -620,9 +620,9 @@ impl<'a> Writer<'a> {
         for (i, (axis, start, end)) in cuts.into_iter().enumerate() {
             now[axis] = end - start;
             let last = i + 1 == whole && now == shape;
-            let to = if last { name.to_string() } else { format!("{name}.cut{i}") };
+            let to = if last { name.to_string() } else { format!("{name}.part{i}") };
             let attrs = format!("axis={axis}, start={start}, end={end}");
-            self.line(&[to.clone()], "slice", &[from], &attrs, &[now.clone()], loc);
+            self.line(std::slice::from_ref(&to), "slice", &[from], &attrs, &[now.clone()], loc);
             from = format!("%\"{to}\"");
         }
         if now != shape {
