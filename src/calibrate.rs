@@ -46,7 +46,7 @@ pub fn calibrate(g: &Arc<Graph>, data: &Dataset, options: &CalibrateOptions) -> 
     Ok(calibrate::calibrate(g, batches, threads, run)?)
 }
 
-/// As [`calibrate`], on batches of inputs that are at hand, one after the other.
+/// As [`calibrate()`], on batches of inputs that are at hand, one after the other.
 pub fn calibrate_batches(
     g: &Arc<Graph>,
     batches: impl IntoIterator<Item = Vec<quantir_ir::Tensor>>,

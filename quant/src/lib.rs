@@ -8,6 +8,7 @@ pub mod calibration;
 pub mod call_type;
 pub mod defaults;
 mod error;
+mod fake_quantize;
 pub mod mapping;
 pub mod observer;
 pub mod qconfig;
@@ -22,6 +23,7 @@ pub use backend::{
 };
 pub use calibration::{Calibration, Entry};
 pub use error::Error;
+pub use fake_quantize::FakeQuantize;
 pub use mapping::{OpRef, QConfigDict, QConfigMapping, QConfigMultiMapping, Resolution, Rule};
 pub use observer::{Observer, Stats};
 pub use qconfig::QConfig;

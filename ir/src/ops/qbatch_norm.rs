@@ -12,7 +12,7 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Batch normalisation of quantized x, as of [`BatchNorm`](crate::ops::BatchNorm), quantized to the declared type (PyTorch
+    /// Batch normalisation of quantized x, as of [`BatchNorm`], quantized to the declared type (PyTorch
     /// `quantized::batch_norm2d`).
     ///
     /// x and the result have one scale and at most 16 bits, the others are `f32[C]`. For each channel

@@ -29,7 +29,7 @@ macro_rules! between {
 }
 
 attrs! {
-    /// [`LayerNorm`](crate::ops::LayerNorm) of dequantized x, quantized to the declared type (PyTorch
+    /// [`LayerNorm`] of dequantized x, quantized to the declared type (PyTorch
     /// `quantized::layer_norm`).
     ///
     /// x and the result have one scale and at most 16 bits, gamma and beta are `f32`.
@@ -51,7 +51,7 @@ attrs! {
 operands! { QlayerNorm as QlayerNormView { x: One, gamma: Maybe, beta: Maybe } }
 
 attrs! {
-    /// [`GroupNorm`](crate::ops::GroupNorm) of dequantized x, quantized to the declared type (PyTorch
+    /// [`GroupNorm`] of dequantized x, quantized to the declared type (PyTorch
     /// `quantized::group_norm`).
     ///
     /// x and the result have one scale and at most 16 bits, gamma and beta are `f32`.
@@ -73,7 +73,7 @@ attrs! {
 operands! { QgroupNorm as QgroupNormView { x: One, gamma: Maybe, beta: Maybe } }
 
 attrs! {
-    /// [`InstanceNorm`](crate::ops::InstanceNorm) of dequantized x, quantized to the declared type (PyTorch
+    /// [`InstanceNorm`] of dequantized x, quantized to the declared type (PyTorch
     /// `quantized::instance_norm`).
     ///
     /// x and the result have one scale and at most 16 bits, gamma and beta are `f32`.
@@ -93,7 +93,7 @@ attrs! {
 operands! { QinstanceNorm as QinstanceNormView { x: One, gamma: One, beta: One } }
 
 attrs! {
-    /// [`Softmax`](crate::ops::Softmax) of dequantized x, quantized to the declared type (PyTorch `quantized::softmax`).
+    /// [`Softmax`] of dequantized x, quantized to the declared type (PyTorch `quantized::softmax`).
     ///
     /// x and the result have one scale and at most 16 bits.
     ///

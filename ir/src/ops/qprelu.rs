@@ -12,7 +12,7 @@ use crate::types::{Elem, Type};
 use crate::{attrs, operands};
 
 attrs! {
-    /// Quantized x, times a quantized slope below 0; shapes as of [`Prelu`](crate::ops::Prelu) (PyTorch `quantized::prelu`).
+    /// Quantized x, times a quantized slope below 0; shapes as of [`Prelu`] (PyTorch `quantized::prelu`).
     ///
     /// Operands and result have one scale and at most 16 bits. From the zero point on
     /// `clamp(rne(f32(x − zero_x) · (scale_x · (1/scale_y))) + zero_y)`, below it

@@ -1,7 +1,7 @@
 //! Modules taken apart, as PyTorch's observed forms (`torch.ao.nn.quantizable`) take them apart: a layer that is one op
 //! in the model becomes the calls of smaller modules whose results can be observed and quantized.
 //!
-//! [`expand`] does it and says what is to be observed under which name; [`observe`] puts the observers in. A module that is called
+//! [`expand()`] does it and says what is to be observed under which name; [`observe()`] puts the observers in. A module that is called
 //! once for each time step has one observer, which sees the results of all steps.
 
 pub mod attention;
@@ -34,7 +34,7 @@ pub struct Expanded {
 /// The classes of the observed forms that this module knows.
 pub const OBSERVED: &[&str] = &["nn.quantizable.LSTM", "nn.quantizable.MultiheadAttention"];
 
-/// Whether [`expand`] takes this op apart.
+/// Whether [`expand()`] takes this op apart.
 pub fn is_known(op: &Op) -> bool {
     matches!(op, Op::Lstm(_) | Op::MultiheadAttention(_))
 }
@@ -59,7 +59,7 @@ pub fn expand(g: &mut Graph, cx: &mut PassCx, n: NodeId) -> Result<Expanded, Dia
     Ok(expanded)
 }
 
-/// Observes what [`expand`] found, in a graph of phase `observed`: results with `activation`, weights with `weight`.
+/// Observes what [`expand()`] found, in a graph of phase `observed`: results with `activation`, weights with `weight`.
 ///
 /// # Errors
 /// An edit that does not fit, which is a defect.
