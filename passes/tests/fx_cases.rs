@@ -576,3 +576,169 @@ fn names_last() {
     assert_eq!(&*out.name, "p");
     assert!(matches!(f.observed.value(f.observed.inputs()[0]).uses[0], Use::Node(..)));
 }
+
+/// T114: only convolutions have a qconfig; what is around them, parts, moves and products, stays float and runs.
+#[test]
+fn attention_around_a_quantized_convolution() {
+    let mut m = QConfigMapping::new();
+    m.set_object_type("nn.Conv2d", Some(QConfig::named("default_qconfig").unwrap()));
+    let lines = format!(
+        "{W}{}  %f = reshape %y {{shape=[1,3,16]}} : f32[1,3,16] by \".view\"\n  \
+         %a, %k, %c = split %f {{axis=1, sizes=[1,1,1]}} : f32[1,1,16], f32[1,1,16], f32[1,1,16] by \"torch.chunk\"\n  \
+         %t = transpose %a {{perm=[0,2,1]}} : f32[1,16,1] by \".transpose\"\n  \
+         %p = matmul %t, %k : f32[1,16,16] by \"torch.matmul\"\n  %s = softmax %p {{axis=2}} : f32[1,16,16] by \"torch.softmax\"\n  \
+         %z = matmul %c, %s : f32[1,1,16] by \"torch.matmul\"",
+        conv("x", "y", "conv")
+    );
+    let f = Flow::new(graph(IMAGE, &lines, "%z"), &m);
+    let g = f.lowered();
+    assert_eq!((counts(&g), count(&g, "qconv2d"), count(&g, "matmul")), ((1, 1), 1, 2));
+    f.is_near(0.2);
+}
+
+/// T117: a custom module that others read too, and one that reads a value twice: it takes integers and gives integers.
+#[test]
+fn custom_modules_take_and_give_integers() {
+    let text = "qir 1 float\nmodule @own = \"my.Sum\"\ngraph @main(%x: f32[2,3]) {\n  \
+        %w = const {data=rand(1)} : f32[4,3] @fc\n  %fc = linear %x, %w : f32[2,4] @fc by \"nn.Linear\"\n  \
+        %own = add %fc, %fc : f32[2,4] @own by \"operator.add\"\n  %v = const {data=rand(2)} : f32[3,4] @out\n  \
+        %a = linear %own, %v : f32[2,3] @out by \"nn.Linear\"\n  %b = gelu %own : f32[2,4] by \"F.gelu\"\n  return %a, %b\n}\n";
+    let p = PrepareCustomConfig::new().set_float_to_observed_mapping("my.Sum", "my.ObservedSum");
+    let c = ConvertCustomConfig::new().set_observed_to_quantized_mapping("my.ObservedSum", |e, call| {
+        let ty = quantir_ir::Type::new(Elem::Quant(call.output.clone()), call.ty.shape.clone());
+        let x = call.inputs[0];
+        let sum = quantir_ir::ops::Qadd { act: quantir_ir::ops::Act::None };
+        Ok(e.op_as(sum, [x, x], &[ty])?[0])
+    });
+    let f = Flow::with(text::parse(text).unwrap(), &default(), &p, c);
+    let g = f.lowered();
+    assert_eq!((count(&g, "qadd"), count(&g, "qlinear")), (1, 2));
+    assert_eq!(counts(&g).0, 1, "only the input is quantized");
+    f.is_near(0.3);
+}
+
+/// T151: two layers with integers of their own: each value is quantized for its reader.
+#[test]
+fn layers_with_integers_of_their_own() {
+    let mut m = QConfigMapping::new();
+    m.set_module_name("a", Some(QConfig::named("default_symmetric_qnnpack_qconfig").unwrap()));
+    m.set_module_name("b", Some(QConfig::named("default_qconfig").unwrap()));
+    let lines = "  %w = const {data=rand(1)} : f32[4,3] @a\n  %a = linear %x, %w : f32[2,4] @a by \"nn.Linear\"\n  \
+                 %v = const {data=rand(2)} : f32[3,4] @b\n  %b = linear %a, %v : f32[2,3] @b by \"nn.Linear\"";
+    let mut g = graph("%x: f32[2,3]", lines, "%b");
+    let qnnpack = BackendConfig::named("qnnpack").unwrap();
+    prepare_fx(&mut g, &m, &qnnpack, &PrepareCustomConfig::new()).unwrap();
+    let c = calibrate_by_interpreter(&g, [Ok(batch(&g))], 1).unwrap();
+    convert_to_reference_fx(&mut g, &c, &ConvertCustomConfig::new()).unwrap();
+    let storages: Vec<Storage> = g
+        .nodes()
+        .filter(|&n| matches!(g.op(n), Op::Quantize(_)))
+        .map(|n| g.elem(g.node(n).outs[0]).storage())
+        .collect();
+    assert_eq!(storages, [Storage::I8, Storage::I8, Storage::U8, Storage::U8]);
+}
+
+/// T170: a pattern that a user adds to a back end is matched; without it the op stays float.
+#[test]
+fn patterns_can_be_added() {
+    use quantir_quant::backend::{BackendPatternConfig, DType, DTypeConfig};
+    let int8 = DTypeConfig::new(DType::QUint8, DType::QUint8);
+    let own = BackendPatternConfig::new("my.Gate").add_dtype_config(int8);
+    let with = native().set_backend_pattern_config(own);
+    let text = "qir 1 float\nmodule @gate = \"my.Gate\"\ngraph @main(%x: f32[2,3]) {\n  \
+        %g = gelu %x : f32[2,3] @gate by \"my.Gate\"\n  return %g\n}\n";
+    for (backend, observers) in [(native(), 0), (with, 2)] {
+        let mut g = text::parse(text).unwrap();
+        prepare_fx(&mut g, &default(), &backend, &PrepareCustomConfig::new()).unwrap();
+        let seen = g.nodes().filter(|&n| g.get::<Observe>(n).is_some()).count();
+        assert_eq!(seen, observers);
+    }
+}
+
+const NESTED: &str = "  %w = const {data=rand(1)} : f32[3,3]\n  %a = linear %x, %w : f32[2,3] @sub1.fc by \"nn.Linear\"\n  \
+    %b = linear %a, %w : f32[2,3] @sub2.fc1 by \"nn.Linear\"\n  %c = linear %b, %w : f32[2,3] @sub2.fc2 by \"nn.Linear\"\n  \
+    %d = linear %c, %w : f32[2,3] @fc3 by \"nn.Linear\"";
+
+fn quantized(m: &QConfigMapping) -> Vec<String> {
+    let g = Flow::new(graph("%x: f32[2,3]", NESTED, "%d"), m).lowered();
+    g.nodes()
+        .filter(|&n| g.op(n).name() == "qlinear")
+        .filter_map(|n| g.node(n).loc.path.as_deref().map(String::from))
+        .collect()
+}
+
+/// T172, T173: qconfigs are inherited by what is inside a module, and a child can be left out.
+#[test]
+fn children_inherit_and_can_be_left_out() {
+    let q = || Some(QConfig::named("default_qconfig").unwrap());
+    let mut m = QConfigMapping::new();
+    m.set_module_name("fc3", q());
+    assert_eq!(quantized(&m), ["fc3"]);
+    m.set_module_name("sub2", q());
+    assert_eq!(quantized(&m), ["sub2.fc1", "sub2.fc2", "fc3"]);
+    m.set_module_name("sub2.fc1", None);
+    assert_eq!(quantized(&m), ["sub2.fc2", "fc3"]);
+    m.set_global(q()).set_module_name("sub2", None);
+    assert_eq!(quantized(&m), ["sub1.fc", "fc3"]);
+}
+
+fn sqnr(a: &[Tensor], b: &[Tensor]) -> f32 {
+    let (a, b) = (a[0].floats().unwrap().to_vec(), b[0].floats().unwrap().to_vec());
+    let signal: f32 = a.iter().map(|x| x * x).sum();
+    let noise: f32 = a.iter().zip(&b).map(|(x, y)| (x - y) * (x - y)).sum();
+    10.0 * (signal / noise.max(f32::MIN_POSITIVE)).log10()
+}
+
+/// T179: integers are within 30 dB of the floats per tensor, within 35 dB per channel; lowered within 60 dB of the reference form.
+#[test]
+fn integers_are_near_the_floats() {
+    let lines = format!(
+        "{W}{}  %r = relu %y : f32[1,3,4,4] @relu by \"nn.ReLU\"\n  %f = reshape %r {{shape=[3,16]}} : f32[3,16] by \".view\"\n  \
+         %v = const {{data=rand(3)}} : f32[5,16] @fc\n  %z = linear %f, %v : f32[3,5] @fc by \"nn.Linear\"",
+        conv("x", "y", "conv")
+    );
+    let full = |name: &str| {
+        let mut q = QConfig::named(name).unwrap();
+        q.activation = ObserverTemplate::new("minmax", Storage::U8);
+        let mut m = QConfigMapping::new();
+        m.set_global(Some(q));
+        m
+    };
+    for (name, least) in [("default_qconfig", 30.0), ("default_per_channel_qconfig", 35.0)] {
+        let f = Flow::new(graph(IMAGE, &lines, "%z"), &full(name));
+        let x = batch(&f.float);
+        let [float, reference, lowered] =
+            [&f.float, &f.reference(), &f.lowered()].map(|g| run(g, &x, &mut ()).unwrap());
+        assert!(sqnr(&float, &lowered) > least, "{name}: {}", sqnr(&float, &lowered));
+        assert!(sqnr(&reference, &lowered) > 60.0, "{name}: {}", sqnr(&reference, &lowered));
+    }
+}
+
+/// T214: a quantized layer of any kind is text and comes back from it, with its weights, and computes the same.
+#[test]
+fn quantized_layers_come_back_from_text() {
+    let bn = "  %g = const {data=rand(5)} : f32[3] @bn\n  %v = const {data=[0.5,1.0,2.0]} : f32[3] @bn\n  \
+              %y = batch_norm %x, %g, %g, %g, %v : f32[1,3,4,4] @bn by \"nn.BatchNorm2d\"";
+    let layers = [
+        format!("{W}{}", conv("x", "y", "conv")),
+        "  %w = const {data=rand(1)} : f32[3,4,2,2] @up\n  %y = conv_transpose2d %x, %w {stride=2} : f32[1,4,8,8] @up by \
+         \"nn.ConvTranspose2d\""
+            .into(),
+        "  %w = const {data=rand(1)} : f32[5,4] @fc\n  %y = linear %x, %w : f32[1,3,4,5] @fc by \"nn.Linear\"".into(),
+        bn.into(),
+        "  %y = hard_swish %x : f32[1,3,4,4] @act by \"nn.Hardswish\"".into(),
+        "  %y = elu %x : f32[1,3,4,4] @act by \"nn.ELU\"".into(),
+        "  %g = const {data=rand(5)} : f32[3] @n\n  %y = instance_norm %x, %g, %g : f32[1,3,4,4] @n by \"nn.InstanceNorm2d\"".into(),
+    ];
+    for lines in layers {
+        let f = Flow::new(graph(IMAGE, &lines, "%y"), &default());
+        let g = f.lowered();
+        assert_eq!(counts(&g), (1, 1), "{g}");
+        let tensors: Vec<Tensor> = g.nodes().filter_map(|n| g.constant(g.node(n).outs[0])).collect();
+        let find = |hash: &str| tensors.iter().find(|t| t.hash() == hash).cloned();
+        let again = text::parse_with(&g.to_string(), &find, "layer").unwrap();
+        let x = batch(&f.float);
+        let (a, b) = (run(&g, &x, &mut ()).unwrap(), run(&again, &x, &mut ()).unwrap());
+        assert_eq!(a[0].floats().unwrap(), b[0].floats().unwrap());
+    }
+}

@@ -56,6 +56,9 @@ fn float_outputs() {
 }
 
 /// Every model on every engine: observers and their sharing, parameters, the reference form, the converted form, outputs.
+///
+/// Among them static LSTMs (T141), values in lists and tuples (T130), sums and products with numbers, which take over the
+/// parameters of their input (T178), and whole networks end to end, with dropout and embeddings (T168).
 #[test]
 fn every_model() {
     let models = models();
