@@ -372,6 +372,10 @@ impl Graph {
     pub fn name_quant(&mut self, q: &Arc<Quant>, name: &str) {
         self.quant_names.entry(q.clone()).or_insert_with(|| name.into());
     }
+    /// Says what the author of a node called, where its source does not.
+    pub fn set_call(&mut self, n: NodeId, call: Call) {
+        self.nodes[n].as_mut().expect("a live node").loc.call = Some(call);
+    }
     /// Adds a graph input.
     pub fn input(&mut self, name: &str, ty: Type) -> ValueId {
         let ty = self.types.intern(ty);

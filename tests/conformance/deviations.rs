@@ -68,6 +68,15 @@ impl Parts {
         self.0.iter().filter(|(_, outcome)| outcome.is_err()).map(|(name, _)| *name).collect()
     }
 
+    /// Why parts failed, in one line.
+    pub fn reasons(&self) -> String {
+        self.0
+            .iter()
+            .filter_map(|(_, outcome)| outcome.as_ref().err().cloned())
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
     /// Adds the parts of `other` under one name.
     pub fn extend(&mut self, name: &'static str, other: Parts) {
         self.0.extend(other.0.into_iter().map(|(_, outcome)| (name, outcome)));

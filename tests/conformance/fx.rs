@@ -6,6 +6,7 @@ mod in_rust;
 mod load;
 mod mapping;
 mod models;
+mod onnx;
 
 use load::{FxModel, models};
 use quantir_ir::Tensor;

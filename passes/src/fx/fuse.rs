@@ -39,6 +39,7 @@ pub fn fuse_fx(g: &mut Graph, backend: &BackendConfig) -> Result<Vec<FusedCall>,
 }
 
 pub(super) fn run(g: &mut Graph, cx: &mut PassCx, backend: &BackendConfig) -> Result<Vec<FusedCall>, Diag> {
+    super::calls::name_calls(g);
     let configs: Vec<&BackendPatternConfig> =
         backend.by_length().into_iter().filter(|c| c.fuser_method.is_some()).collect();
     let mut done = Vec::new();

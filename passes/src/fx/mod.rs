@@ -5,9 +5,10 @@
 //! the user wants, and observers, their sharing and their names are exactly PyTorch's. Graphs, phases and calibration are the
 //! same, so both ways can be mixed.
 //!
-//! Rules speak of what the model's author called ([`Loc::call`](quantir_ir::Loc)), so the graph must know it; of nodes without a call
-//! only patterns of op names speak.
+//! Rules speak of what the model's author called ([`Loc::call`](quantir_ir::Loc)), which tracing records. A graph
+//! that tells no call at all, as from ONNX, gets for each op the call that its author most likely wrote.
 
+mod calls;
 mod convert;
 pub mod custom;
 mod decide;
@@ -82,5 +83,7 @@ pub fn resolve_fx(
     mapping: &QConfigMapping,
     backend: &BackendConfig,
 ) -> Result<Vec<(NodeId, quantir_quant::Resolution)>, Diag> {
-    Ok(crate::prepare::resolve(g, &decide::fused_rules(g, mapping, backend)?))
+    let mut named = g.clone();
+    calls::name_calls(&mut named);
+    Ok(crate::prepare::resolve(&named, &decide::fused_rules(&named, mapping, backend)?))
 }

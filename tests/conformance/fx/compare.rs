@@ -501,8 +501,10 @@ fn close(got: &[Tensor], want: Item, g: &Graph) -> Result<(), String> {
             _ => None,
         })
         .fold(0.0, f32::max);
-    for (o, t) in g.outputs().iter().zip(got) {
+    for (i, (o, t)) in g.outputs().iter().zip(got).enumerate() {
         let at = want.at(&o.name);
+        // ONNX has names of its own for outputs.
+        let at = if at.is_null() { want.members()[i].1 } else { at };
         if let Some(q) = at.try_quantized() {
             let worst = t
                 .ints()
