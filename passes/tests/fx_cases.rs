@@ -742,3 +742,27 @@ fn quantized_layers_come_back_from_text() {
         assert_eq!(a[0].floats().unwrap(), b[0].floats().unwrap());
     }
 }
+
+/// T94–T95: with the back end onednn a leaky relu or a tanh behind a linear layer is in its integer op.
+#[test]
+fn curves_are_in_the_linear_layer() {
+    for (op, call) in [("leaky_relu %y {alpha=0.1}", "nn.LeakyReLU"), ("tanh %y", "nn.Tanh")] {
+        let lines = format!(
+            "  %w = const {{data=rand(1)}} : f32[4,3] @fc\n  %y = linear %x, %w : f32[2,4] @fc by \"nn.Linear\"\n  \
+             %z = {op} : f32[2,4] @act by \"{call}\""
+        );
+        let mut g = graph("%x: f32[2,3]", &lines, "%z");
+        let float = g.clone();
+        let onednn = BackendConfig::named("onednn").unwrap();
+        prepare_fx(&mut g, &default(), &onednn, &PrepareCustomConfig::new()).unwrap();
+        let x = batch(&g);
+        let c = calibrate_by_interpreter(&g, [Ok(x.clone())], 1).unwrap();
+        convert_fx(&mut g, &c, &ConvertCustomConfig::new()).unwrap();
+        verified(&g);
+        assert_eq!((counts(&g), count(&g, "qlinear")), ((1, 1), 1), "{g}");
+        let (a, b) = (run(&float, &x, &mut ()).unwrap(), run(&g, &x, &mut ()).unwrap());
+        for (a, b) in a[0].floats().unwrap().iter().zip(b[0].floats().unwrap().iter()) {
+            assert!((a - b).abs() < 0.05, "{call}: {a} {b}");
+        }
+    }
+}

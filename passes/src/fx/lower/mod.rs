@@ -34,6 +34,7 @@ pub(super) fn run(g: &mut Graph, cx: &mut PassCx) -> Result<(), Diag> {
         let Some(call) = Call::before(g, n) else { continue };
         let edit = weighted::lower(g, &call)
             .or_else(|| weighted::with_sum(g, &call))
+            .or_else(|| weighted::with_curve(g, &call))
             .or_else(|| scalar::lower(g, &call))
             .or_else(|| binary(g, &call))
             .or_else(|| special::lower(g, &call));

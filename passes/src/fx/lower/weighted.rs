@@ -69,6 +69,26 @@ pub(super) fn with_sum(g: &Graph, c: &Call) -> Option<Edit> {
     c.finish(g, e, new)
 }
 
+/// A linear layer with the leaky relu or the tanh behind it, two nodes of one call.
+pub(super) fn with_curve(g: &Graph, c: &Call) -> Option<Edit> {
+    if !matches!(c.call.as_str(), "nn.intrinsic.LinearLeakyReLU" | "nn.intrinsic.LinearTanh") {
+        return None;
+    }
+    let act = match g.op(c.node) {
+        Op::LeakyRelu(o) => Act::LeakyRelu(o.alpha),
+        Op::Tanh(_) => Act::Tanh,
+        _ => return None,
+    };
+    let linear = g.def::<Linear>(g.node(c.node).ins.first().copied().flatten()?)?;
+    if linear.op.act != Act::None || !g.one_use(linear.out) {
+        return None;
+    }
+    let ins = [Some(operand(g, linear.id, 0)?), Some(operand(g, linear.id, 1)?), linear.bias];
+    let mut e = c.editor(g, &calls::quantized(&c.call, false));
+    let new = e.op_as(Qlinear { act }, ins, std::slice::from_ref(&c.ty)).ok()?[0];
+    c.finish(g, e, new)
+}
+
 fn joined(act: &Act, relu: bool) -> Option<Act> {
     match (act, relu) {
         (a, false) => Some(a.clone()),
