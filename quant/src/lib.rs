@@ -16,6 +16,7 @@ pub mod recipe;
 pub mod scheme;
 pub mod support;
 pub mod template;
+mod toml_reader;
 
 pub use backend::{
     BackendConfig, BackendPatternConfig, DType, DTypeConfig, DTypeWithConstraints, FuserMethod,

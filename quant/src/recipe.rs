@@ -32,10 +32,10 @@
 use std::fmt::Write as _;
 
 use quantir_ir::diag::{Diag, did_you_mean};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::mapping::check_type;
+use crate::toml_reader::{Reader, Value, quoted};
 use crate::{Error, ObserverTemplate, QConfig, QConfigMapping, Rule};
 
 impl QConfigMapping {
@@ -47,7 +47,7 @@ impl QConfigMapping {
 
     /// As [`QConfigMapping::from_toml`]; a recipe without `base` changes `base`.
     pub fn from_toml_over(text: &str, base: QConfigMapping) -> Result<QConfigMapping, Error> {
-        let mut reader = Reader { diags: Vec::new() };
+        let mut reader = Reader::new("recipe");
         let mapping = match DeTable::parse(text) {
             Ok(table) => reader.mapping(table.get_ref(), base),
             Err(e) => {
@@ -94,10 +94,6 @@ impl QConfigMapping {
     }
 }
 
-fn quoted(s: &str) -> String {
-    toml::Value::String(s.into()).to_string()
-}
-
 fn qconfig_toml(q: &Option<QConfig>) -> String {
     match q {
         None => quoted("float"),
@@ -112,40 +108,7 @@ fn qconfig_toml(q: &Option<QConfig>) -> String {
     }
 }
 
-type Value<'i> = Spanned<DeValue<'i>>;
-
-struct Reader {
-    diags: Vec<Diag>,
-}
-
 impl Reader {
-    fn refuse(&mut self, at: std::ops::Range<usize>, message: impl Into<String>, help: Option<String>) {
-        let mut d = Diag::error("recipe", message).label(at, "here");
-        d.help = help;
-        self.diags.push(d);
-    }
-
-    fn known(&mut self, table: &DeTable, known: &[&str]) {
-        for key in table.keys() {
-            let name: &str = key.get_ref();
-            if !known.contains(&name) {
-                let help = match did_you_mean(name, known.iter().copied()) {
-                    Some(k) => format!("did you mean `{k}`?"),
-                    None => format!("known are: {}", known.join(", ")),
-                };
-                self.refuse(key.span(), format!("unknown key `{name}`"), Some(help));
-            }
-        }
-    }
-
-    fn string<'a>(&mut self, v: &'a Value) -> Option<&'a str> {
-        if let DeValue::String(s) = v.get_ref() {
-            return Some(s);
-        }
-        self.refuse(v.span(), "expected a string", None);
-        None
-    }
-
     fn mapping(&mut self, t: &DeTable, mut m: QConfigMapping) -> QConfigMapping {
         self.known(t, &["base", "global", "rule"]);
         if let Some(v) = t.get("base")

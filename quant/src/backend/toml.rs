@@ -26,12 +26,12 @@ use std::str::FromStr;
 
 use indexmap::IndexMap;
 use quantir_ir::diag::{Diag, did_you_mean};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{BackendConfig, BackendPatternConfig, DTypeConfig, ObservationType, Pattern};
 use crate::Error;
 use crate::call_type::canonical;
+use crate::toml_reader::{Reader, Value, quoted};
 
 const KEYS: &[&str] = &[
     "pattern",
@@ -54,7 +54,7 @@ impl BackendConfig {
     /// # Errors
     /// `Error::Text` with all mistakes, each labelled with its place in `text`.
     pub fn from_toml(text: &str) -> Result<BackendConfig, Error> {
-        let mut reader = Reader { diags: Vec::new() };
+        let mut reader = Reader::new("backend");
         let backend = match DeTable::parse(text) {
             Ok(table) => reader.backend(table.get_ref()),
             Err(e) => {
@@ -129,50 +129,11 @@ impl BackendConfig {
     }
 }
 
-fn quoted(s: &str) -> String {
-    toml::Value::String(s.into()).to_string()
-}
-
 fn list(all: &[&str]) -> String {
     format!("[{}]", all.iter().map(|s| quoted(s)).collect::<Vec<_>>().join(", "))
 }
 
-type Value<'i> = Spanned<DeValue<'i>>;
-
-struct Reader {
-    diags: Vec<Diag>,
-}
-
 impl Reader {
-    fn refuse(&mut self, at: Range<usize>, message: impl Into<String>, help: Option<String>) {
-        let mut d = Diag::error("backend", message).label(at, "here");
-        d.help = help;
-        self.diags.push(d);
-    }
-
-    fn known(&mut self, table: &DeTable, known: &[&str]) {
-        for key in table.keys() {
-            let name: &str = key.get_ref();
-            if !known.contains(&name) {
-                let help = match did_you_mean(name, known.iter().copied()) {
-                    Some(k) => format!("did you mean `{k}`?"),
-                    None => format!("known are: {}", known.join(", ")),
-                };
-                self.refuse(key.span(), format!("unknown key `{name}`"), Some(help));
-            }
-        }
-    }
-
-    fn string<'a>(&mut self, v: &'a Value) -> Option<&'a str> {
-        match v.get_ref() {
-            DeValue::String(s) => Some(s),
-            _ => {
-                self.refuse(v.span(), "expected a string", None);
-                None
-            }
-        }
-    }
-
     fn strings<'a>(&mut self, v: Option<&'a Value>) -> Vec<(&'a str, Range<usize>)> {
         let Some(v) = v else { return Vec::new() };
         let DeValue::Array(all) = v.get_ref() else {
